@@ -1,0 +1,1 @@
+"""Checks: what only observes, one module for each concern."""

@@ -1,0 +1,426 @@
+"""Where we deploy to: one TOML file, read into frozen models; secrets are held by reference."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from runbook_lib import command
+from runbook_lib.errors import ConfigurationError, Unanswerable
+from runbook_lib.home import Home, home
+
+
+class Model(BaseModel):
+    """A part of an environment: frozen, and no key that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    """A path in the TOML is relative to the folder that holds the TOML."""
+    folder = (info.context or {}).get("folder", Path.cwd())
+    return Path(os.path.normpath(folder / path.expanduser()))
+
+
+RelativePath = Annotated[Path, AfterValidator(_absolute)]
+Argv = tuple[str, ...]
+
+
+class Secret(Model):
+    """A secret by reference: exactly one of an environment variable, a key of a .env file, or a command."""
+
+    env: str | None = None
+    file: RelativePath | None = None
+    key: str | None = None
+    command: Argv | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Secret:
+        if sum(source is not None for source in (self.env, self.file, self.command)) != 1:
+            raise ValueError("give exactly one of: env, file (with key), command")
+        if (self.file is None) != (self.key is None):
+            raise ValueError("file and key go together")
+        return self
+
+    def __str__(self) -> str:
+        if self.env is not None:
+            return f"${self.env}"
+        if self.file is not None:
+            return f"{self.key} of {self.file.name}"
+        return f"output of {self.command[0] if self.command else ''}"
+
+    def resolve(self) -> SecretStr:
+        """The value as it is now. Raises Unanswerable where the reference leads nowhere."""
+        value = self._look_up()
+        if not value:
+            raise Unanswerable(f"no value found for the secret {self}", remedy=f"set {self}")
+        return SecretStr(value)
+
+    def _look_up(self) -> str | None:
+        if self.env is not None:
+            return os.environ.get(self.env)
+        if self.file is not None:
+            from dotenv import dotenv_values
+
+            return dotenv_values(self.file, interpolate=False).get(self.key or "") if self.file.is_file() else None
+        completed = command.run(self.command or (), timeout=30.0)
+        if not completed.ok:
+            raise Unanswerable(
+                f"the command for a secret ended with {completed.returncode}", remedy=f"run {self} by hand"
+            )
+        return completed.output.strip()
+
+
+class Request(Model):
+    """One HTTP request and what its answer must be."""
+
+    name: str = ""
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    path: str
+    json_body: Any = Field(default=None, alias="json")
+    status: tuple[int, ...] = (200,)
+    expect: dict[str, Any] = Field(default_factory=dict, description="members that the answer's JSON must have")
+
+    @property
+    def title(self) -> str:
+        """Its name, or its method and path."""
+        return self.name or f"{self.method} {self.path}"
+
+
+class Backend(Model):
+    """The back end inside a release."""
+
+    folder: str = "backend"
+    requirements: str = "requirements.txt"
+    test: Argv = ("-m", "pytest", "-v")
+    minimum_passed: int = 82
+    minimum_coverage: Annotated[float, Field(ge=0, le=100, description="per cent of lines")] = 80.0
+    connection_probe: str = "from models.database import engine; print('DB OK' if engine.connect() else 'DB FAIL')"
+
+
+class Frontend(Model):
+    """The front end inside a release; its test command writes a JUnit report where ``{report}`` stands."""
+
+    folder: str = "frontend"
+    test: Argv = ("npm", "test", "--", "--run", "--reporter=junit", "--outputFile={report}")
+    minimum_passed: int = 1
+    build: Argv = ("npm", "run", "build")
+    artefact: str = "dist"
+
+
+class Application(Model):
+    """What is deployed: a git repository, and the folder that holds one checkout for each release."""
+
+    repository: RelativePath
+    releases: RelativePath
+    backend: Backend = Backend()
+    frontend: Frontend | None = None
+
+
+class Dotenv(Model):
+    """The service's .env file and what must stand in it."""
+
+    file: RelativePath
+    values: dict[str, str] = Field(default_factory=dict, description="settings that phase 1 writes and checks")
+    secrets: dict[str, int] = Field(
+        default={"SECRET_KEY": 32, "JWT_SECRET_KEY": 32, "POSTGRES_PASSWORD": 24}, description="name and random bytes"
+    )
+    rotate: bool = Field(default=False, description="replace strong secrets too")
+
+
+class Database(Model):
+    """PostgreSQL, by the application's own URL."""
+
+    url: Secret
+    programs: RelativePath | None = Field(default=None, description="folder of pg_dump and pg_restore; PATH if absent")
+    minimum_free_bytes: int = 200_000_000
+    sequential_scan_bytes: int = Field(default=10_000_000, description="tables above this size should be read by index")
+
+
+class Cache(Model):
+    """Redis or Valkey."""
+
+    url: Secret
+
+
+class Web(Model):
+    """How users reach the service."""
+
+    url: str
+    http_url: str | None = Field(default=None, description="plain HTTP address, which must redirect")
+    certificate_authority: RelativePath | None = None
+    health: tuple[Request, ...] = (Request(path="/health", expect={"status": "healthy"}),)
+    version_path: str = "/health"
+    version_key: str = "version"
+    docs_path: str = "/api/docs"
+    openapi_path: str = "/api/openapi.json"
+    metrics_path: str = "/monitoring/metrics"
+    page_contains: str = Field(default="", description="text that the front page must contain")
+
+    def address(self, path: str) -> str:
+        """The URL of `path`."""
+        return self.url.rstrip("/") + path
+
+
+class Api(Model):
+    """The requests that phases 7 and 9 make; `accepted` writes, `providers` reads."""
+
+    accepted: Request
+    refused: Request
+    providers: Request
+
+
+class SupervisorPlatform(Model):
+    """Services run by a supervisor daemon on this machine, each release an archive with a SHA-256."""
+
+    kind: Literal["supervisor"]
+    socket: RelativePath
+    folder: RelativePath = Field(description="holds images/, deployments/ and the current link")
+    services: tuple[str, ...]
+    settle_seconds: float = 3.0
+    start_seconds: float = 60.0
+
+
+class ComposePlatform(Model):
+    """Services run by Docker Compose."""
+
+    kind: Literal["compose"]
+    file: RelativePath
+    services: tuple[str, ...]
+    settle_seconds: float = 10.0
+    start_seconds: float = 120.0
+
+
+class Backup(Model):
+    """Where dumps lie: outside the record."""
+
+    folder: RelativePath
+
+
+class Objectives(Model):
+    """What the service must hold."""
+
+    requests_per_second: float = 500.0
+    p95_milliseconds: float = 200.0
+    error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    slow_query_milliseconds: float = 1000.0
+    connection_share: float = Field(default=0.8, description="of max_connections in use under load")
+
+
+class Load(Model):
+    """The load test of phase 11 and its short form on staging."""
+
+    engine: Literal["k6"] = "k6"
+    requests: tuple[Request, ...] = (Request(path="/health"),)
+    duration_seconds: float = 30.0
+    ramp_seconds: float = 3.0
+    staging_duration_seconds: float = 8.0
+    response_samples: int = Field(default=50, description="requests per endpoint for 9.2.4 and 11.2")
+
+
+class RateLimit(Model):
+    """The limit that 12.3 tests."""
+
+    request: Request
+    limit: int = Field(description="requests that one client may make in a window")
+    window_seconds: float
+    second_client: str | None = Field(default=None, description="local address of another client")
+
+
+class Security(Model):
+    """What phase 12 expects from outside."""
+
+    rate_limit: RateLimit | None = None
+    public_address: str = Field(description="address whose ports are scanned")
+    open_ports: tuple[int, ...] = (80, 443)
+    scanned_ports: tuple[tuple[int, int], ...] = Field(default=((1, 1024),), description="inclusive ranges")
+    private_ports: dict[str, int] = Field(default={"PostgreSQL": 5432, "Redis": 6379})
+    admin_paths: tuple[str, ...] = ("/admin",)
+    hsts_seconds: int = 31_536_000
+
+
+class SuccessCriteria(Model):
+    """How the success criteria are measured."""
+
+    window_seconds: float = 10.0
+    requests_per_second: float = 20.0
+    critical_patterns: tuple[str, ...] = ("CRITICAL", "Traceback (most recent call last)", "FATAL", "panic:")
+
+
+class Limits(Model):
+    """Time limits in seconds."""
+
+    cell: float = 900.0
+    install: float = 900.0
+    tests: float = 900.0
+    build: float = 900.0
+    migration: float = 600.0
+    backup: float = 600.0
+    request: float = 10.0
+
+
+class Environment(Model):
+    """One environment."""
+
+    name: str
+    kind: Literal["sandbox", "staging", "production"]
+    release: str = Field(default="", description="the release meant where none is given")
+    staging: str | None = Field(default=None, description="the environment that receives a release first")
+    domains: tuple[str, ...]
+    application: Application
+    dotenv: Dotenv
+    database: Database
+    cache: Cache | None = None
+    web: Web
+    api: Api
+    features: tuple[Request, ...] = ()
+    platform: Annotated[SupervisorPlatform | ComposePlatform, Field(discriminator="kind")]
+    backup: Backup
+    objectives: Objectives = Objectives()
+    load: Load = Load()
+    security: Security
+    success: SuccessCriteria = SuccessCriteria()
+    limits: Limits = Limits()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def secrets(self) -> dict[str, str]:
+        """Every secret value known now, by name; what cannot be resolved is left out."""
+        from dotenv import dotenv_values
+
+        found = {
+            name: value
+            for name, value in dotenv_values(self.dotenv.file, interpolate=False).items()
+            if value and _is_secret_name(name)
+        }
+        for name, reference in (("database.url", self.database.url), ("cache.url", self.cache and self.cache.url)):
+            if reference:
+                try:
+                    found[name] = reference.resolve().get_secret_value()
+                except Unanswerable:
+                    continue
+        return found
+
+
+def _is_secret_name(name: str) -> bool:
+    return any(word in name.upper() for word in ("SECRET", "PASSWORD", "TOKEN", "DSN", "KEY", "_URL"))
+
+
+def names(where: Home | None = None) -> tuple[str, ...]:
+    """The environments that exist."""
+    folders = (where or home()).environments
+    return tuple(sorted({path.stem for folder in folders for path in folder.glob("*.toml")}))
+
+
+def find(name: str, where: Home | None = None) -> Path:
+    """The TOML file of environment `name`. Raises ConfigurationError, which lists those that exist."""
+    place = where or home()
+    for folder in place.environments:
+        path = folder / f"{name}.toml"
+        if name and "/" not in name and path.is_file():
+            return path
+    existing = names(place)
+    near = difflib.get_close_matches(name, existing, n=1)
+    guess = f" Did you mean {near[0]}?" if near else ""
+    listed = ", ".join(existing) or "none"
+    raise ConfigurationError(
+        f"There is no environment '{name}'.{guess} Those that exist: {listed}. "
+        "'runbook init NAME' writes a new one; 'runbook sandbox up' makes the sandbox's."
+    )
+
+
+def load(name: str, where: Home | None = None) -> Environment:
+    """Read environment `name`. Raises ConfigurationError naming file, key, what was found and what is allowed."""
+    return read(find(name, where))
+
+
+def read(path: Path) -> Environment:
+    """Read one TOML file; see :func:`load`."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+    try:
+        environment = Environment.model_validate(values, context={"folder": path.parent})
+    except ValidationError as error:
+        raise ConfigurationError(_explain(path, error)) from error
+    if environment.name != path.stem:
+        raise ConfigurationError(
+            f"{path}: name is '{environment.name}', the file's name says '{path.stem}'; make the two equal."
+        )
+    return environment
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    """Pydantic's errors, one line for each, for a person."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        key = ".".join(str(part) for part in detail["loc"]) or "(whole file)"
+        if detail["type"] == "missing":
+            lines.append(f"  {key}: is missing")
+        elif detail["type"] == "extra_forbidden":
+            lines.append(f"  {key}: is not a setting; {_allowed_keys(detail['loc'])}")
+        else:
+            lines.append(f"  {key}: found {detail['input']!r}; {detail['msg']}")
+    return "\n".join([f"{path} has {error.error_count()} error(s):", *lines])
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> str:
+    """Which keys may stand beside the one at `location`, and the nearest to it."""
+    model = _model_at(Environment, location[:-1])
+    if model is None:
+        return "remove it"
+    allowed = [field.alias or name for name, field in model.model_fields.items()]
+    near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"{guess}allowed here: {', '.join(allowed)}"
+
+
+@cache
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model that describes the table at `location`."""
+    from typing import get_args
+
+    def models(annotation: Any) -> list[type[BaseModel]]:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return [annotation]
+        return [found for part in get_args(annotation) for found in models(part)]
+
+    for part in location:
+        if not isinstance(part, str):
+            continue
+        field = model.model_fields.get(part)
+        if field is None:
+            # A discriminated union puts the variant's tag into the location.
+            variants = [m for f in model.model_fields.values() for m in models(f.annotation) if _tag(m) == part]
+            if not variants and _tag(model) != part:
+                return None
+            model = variants[0] if variants else model
+        else:
+            candidates = models(field.annotation)
+            if not candidates:
+                return None
+            model = candidates[0]
+    return model
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    values: tuple[Any, ...] = getattr(field.annotation, "__args__", ()) if field else ()
+    return values[0] if len(values) == 1 else None

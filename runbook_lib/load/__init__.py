@@ -1,0 +1,1 @@
+"""Load tests: an interface beside its engines, and the charts."""

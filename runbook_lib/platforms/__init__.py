@@ -1,0 +1,18 @@
+"""Platforms: an interface beside its variants."""
+
+from __future__ import annotations
+
+from runbook_lib.environment import Environment, SupervisorPlatform
+from runbook_lib.errors import NotApplicable
+from runbook_lib.platforms.interface import Image, Platform, Service
+
+__all__ = ["Image", "Platform", "Service", "connect"]
+
+
+def connect(env: Environment) -> Platform:
+    """The platform that the environment declares."""
+    if isinstance(env.platform, SupervisorPlatform):
+        from runbook_lib.platforms.supervisor import Supervisor
+
+        return Supervisor(env)
+    raise NotApplicable("platform.kind = 'compose' is not built in this version of the kit")

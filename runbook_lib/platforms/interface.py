@@ -1,0 +1,79 @@
+"""How services are run and watched, whatever runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from runbook_lib.command import Completed
+from runbook_lib.release import Release
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service as the platform sees it now."""
+
+    name: str
+    state: str
+    up: bool
+    healthy: bool | None
+    started: datetime | None
+    restarts: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built, deployable thing: `digest` is ``sha256:…``, `size` in bytes, `seconds` what the build took."""
+
+    service: str
+    digest: str
+    size: int
+    seconds: float
+
+
+class Platform(Protocol):
+    """What every platform does. Each method raises Unanswerable where the platform does not answer."""
+
+    def services(self) -> tuple[Service, ...]:
+        """Every declared service, also those that are not there."""
+        ...
+
+    def build(self, release: Release) -> tuple[Image, ...]:
+        """Build one image for each service that is built from source."""
+        ...
+
+    def tag(self, release: Release, images: Sequence[Image]) -> None:
+        """Give each image the release's tag."""
+        ...
+
+    def tagged(self, release: Release) -> tuple[Image, ...]:
+        """What the release's tag resolves to now; empty where it names nothing."""
+        ...
+
+    def deployed(self) -> str | None:
+        """The tag of the release that is deployed now, None where nothing is."""
+        ...
+
+    def up(self, release: Release) -> None:
+        """Start every service on the release's tagged images; returns once all are up or raises Unanswerable."""
+        ...
+
+    def down(self) -> None:
+        """Stop the application's services."""
+        ...
+
+    def execute(self, service: str, argv: Sequence[str], *, timeout: float = 60.0) -> Completed:
+        """Run a program inside a service: its folder, its interpreter (``python``), its environment."""
+        ...
+
+    def logs(self, service: str) -> str:
+        """What the service has logged, as far back as it is kept."""
+        ...
+
+    def log_files(self, service: str) -> tuple[Path, ...]:
+        """Where the service's log lies on this machine; empty where the platform keeps it elsewhere."""
+        ...

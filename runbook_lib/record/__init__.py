@@ -1,0 +1,1 @@
+"""The record of a run: events, masking, the archive and its manifest."""
