@@ -122,8 +122,11 @@ def _communicate(process: subprocess.Popen[str], words: tuple[str, ...], stdin: 
     except BaseException:
         _kill_group(process)
         raise
-    # A daemon that the program left behind may hold the pipe open; what it says later is not ours.
-    reader.join(timeout=5.0)
+    finally:
+        # A daemon that the program left behind may hold the pipe open; what it says later is not ours.
+        reader.join(timeout=5.0)
+        if process.stdout is not None and not reader.is_alive():
+            process.stdout.close()
     return "".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -307,7 +308,7 @@ class Environment(Model):
         found = {
             name: value
             for name, value in dotenv_values(self.dotenv.file, interpolate=False).items()
-            if value and _is_secret_name(name)
+            if value and is_secret_name(name)
         }
         for name, reference in (("database.url", self.database.url), ("cache.url", self.cache and self.cache.url)):
             if reference:
@@ -318,7 +319,8 @@ class Environment(Model):
         return found
 
 
-def _is_secret_name(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
+    """Whether a setting of this name is held back from the record."""
     return any(word in name.upper() for word in ("SECRET", "PASSWORD", "TOKEN", "DSN", "KEY", "_URL"))
 
 
@@ -424,3 +426,24 @@ def _tag(model: type[BaseModel]) -> str | None:
     field = model.model_fields.get("kind")
     values: tuple[Any, ...] = getattr(field.annotation, "__args__", ()) if field else ()
     return values[0] if len(values) == 1 else None
+
+
+def create(name: str, where: Home | None = None) -> Path:
+    """Write a commented TOML for a new environment, from the kit's example of a production.
+
+    Raises
+    ------
+    ConfigurationError
+        The name is no plain word, or is taken: nothing is overwritten.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise ConfigurationError(f"'{name}' cannot name an environment: use small letters, digits, - and _.")
+    place = where or home()
+    if name in names(place):
+        raise ConfigurationError(f"{find(name, place)} exists already and is never overwritten.")
+    example = Path(__file__).resolve().parent.parent / "notebooks" / "environments" / "production.toml"
+    path = place.environments[0] / f"{name}.toml"
+    text = example.read_text(encoding="utf-8").replace('name = "production"', f'name = "{name}"')
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text.replace("--confirm production", f"--confirm {name}"))
+    return path

@@ -1,0 +1,281 @@
+"""The ``runbook`` command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runbook_lib.errors import ConfigurationError, RunbookError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from runbook_lib.checklist import Phase
+    from runbook_lib.environment import Environment
+    from runbook_lib.release import Release
+    from runbook_lib.runner import ExitCode, Options
+    from runbook_lib.terminal import TerminalWatcher
+
+app = typer.Typer(
+    name="runbook",
+    help="Carry out a production deployment checklist as notebooks, and keep the executed notebooks as the proof.",
+    epilog="Exit codes: 0 all passed; 1 a gate failed; 2 usage or configuration; 3 waiting for a person; "
+    "4 interrupted, or the machinery broke.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+sandbox_app = typer.Typer(help="The embedded stack: PostgreSQL, Valkey, a TLS edge and the demo application.")
+app.add_typer(sandbox_app, name="sandbox", no_args_is_help=True)
+
+EnvironmentName = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment's TOML file.")]
+ReleaseTag = Annotated[str, typer.Option("--release", help="Tag of the application; else the environment's own.")]
+Confirm = Annotated[str, typer.Option(help="The environment's name: without it production is only planned.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Answer the checks, plan the actions.")]
+From = Annotated[int | None, typer.Option("--from", metavar="PHASE", help="Begin with this phase.")]
+Only = Annotated[str, typer.Option(metavar="PHASES", help="Run these phases alone, such as 9,11.")]
+
+
+@app.command()
+def run(
+    environment: EnvironmentName,
+    release: ReleaseTag = "",
+    dry_run: DryRun = False,
+    confirm: Confirm = "",
+    first: From = None,
+    only: Only = "",
+) -> None:
+    """Run the runbook against an environment, notebook by notebook."""
+    from runbook_lib import runner
+
+    env, target = _load(environment, release)
+    phases = runner.select(first, _numbers(only))
+    options = runner.Options(dry_run=dry_run, confirm=confirm)
+    console = _console()
+    with _watching(console) as watcher:
+        code = _run(env, target, phases, options, console, watcher)
+    raise typer.Exit(code)
+
+
+@app.command()
+def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = None, only: Only = "") -> None:
+    """Print every item and step, without touching anything."""
+    from runbook_lib import runner
+    from runbook_lib.terminal import plan_lines
+
+    env, target = _load(environment, release)
+    console = _console()
+    planned = runner.plan(env, target, runner.select(first, _numbers(only)))
+    for line in plan_lines(planned):
+        console.print(line)
+    unbuilt = [entry.item.id for entry in planned if all(step.name == "not_built" for step in entry.steps)]
+    console.print(
+        f"{len(planned)} items, {sum(len(entry.steps) for entry in planned)} steps; not built: {len(unbuilt)}"
+    )
+
+
+@app.command("list")
+def list_runs(
+    environment: Annotated[str, typer.Argument(metavar="[ENV]", help="Only this environment's.")] = "*",
+) -> None:
+    """List the environments and their runs, oldest first."""
+    from runbook_lib import environment as environments
+    from runbook_lib.record import archive
+    from runbook_lib.record.summary import summarize
+
+    console = _console()
+    console.print(f"environments: {', '.join(environments.names()) or 'none'}")
+    for each in archive.runs(environment):
+        summary = summarize(each)
+        counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
+        console.print(f"{each.environment}/{each.id}  {summary.opened.get('release')}  {summary.outcome}  {counts}")
+
+
+@app.command()
+def show(run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or ENV/ID.")]) -> None:
+    """Show what a run came to: its phases, and every item that did not pass."""
+    from runbook_lib.record import archive
+    from runbook_lib.record.summary import summarize
+    from runbook_lib.terminal import TerminalWatcher, run_table
+
+    console = _console()
+    summary = summarize(archive.find(run))
+    console.print(run_table(summary))
+    watcher = TerminalWatcher(console)
+    for item in summary.items.values():
+        if item["status"] != "passed":
+            watcher.result(item)
+    for unfinished in summary.unfinished:
+        console.print(f"  began and never ended: {unfinished}")
+    console.print(f"opened {summary.started} by {summary.opened.get('operator')}; {summary.outcome}")
+    if not summary.opened.get("supervised"):
+        console.print("unsupervised: nobody watched the kernels of this run")
+
+
+@app.command()
+def init(name: Annotated[str, typer.Argument(metavar="NAME", help="The new environment's name.")]) -> None:
+    """Write a commented environment TOML, to be filled in."""
+    from runbook_lib import environment as environments
+
+    typer.echo(f"Wrote {_relative(environments.create(name))}. Fill it in, then: runbook plan {name}")
+
+
+@app.command()
+def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun = False, confirm: Confirm = "") -> None:
+    """Open a run, and JupyterLab on that run's own copies of the notebooks."""
+    import subprocess
+
+    from runbook_lib import checklist, runner
+
+    env, target = _load(environment, release)
+    phases = checklist.phases()
+    options = runner.Options(dry_run=dry_run, confirm=confirm)
+    opened = runner.open_run(env, target, phases, options)
+    first = runner.prepare_lab(opened, target, phases, options)
+    typer.echo(
+        f"Run {opened.environment}/{opened.id}: stepping through it fills {opened.folder}. Ctrl-C ends JupyterLab."
+    )
+    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={opened.folder}", first.name]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command()
+def demo(
+    release: ReleaseTag = "v1.0.0",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox up afterwards.")] = False,
+) -> None:
+    """Start the sandbox, run the runbook on it, print what came of it, and stop the sandbox."""
+    from runbook_lib import checklist, runner
+    from runbook_lib.sandbox import stack
+    from runbook_lib.step import reporting
+
+    console = _console()
+    with _watching(console) as watcher:
+        ours = not stack.running()
+        try:
+            with reporting(watcher.tell):
+                stack.up()
+            env, target = _load("sandbox", release)
+            code = _run(env, target, checklist.forward(), runner.Options(), console, watcher)
+        finally:
+            if ours and not keep:
+                watcher.tell("stopping the sandbox")
+                stack.down()
+    raise typer.Exit(code)
+
+
+@sandbox_app.command()
+def up() -> None:
+    """Create the sandbox where there is none, and start it."""
+    from runbook_lib.sandbox import stack
+    from runbook_lib.step import reporting
+
+    console = _console()
+    with _watching(console) as watcher, reporting(watcher.tell):
+        stack.up()
+    _print_sandbox(console)
+
+
+@sandbox_app.command()
+def down() -> None:
+    """Stop the sandbox; what it holds is kept."""
+    from runbook_lib.sandbox import stack
+
+    stack.down()
+    typer.echo("The sandbox is stopped.")
+
+
+@sandbox_app.command()
+def status() -> None:
+    """Say what of the sandbox runs."""
+    _print_sandbox(_console())
+
+
+def _print_sandbox(console: Console) -> None:
+    from runbook_lib.sandbox import stack
+
+    for line in stack.status():
+        console.print(line, markup=False)
+
+
+def _load(environment: str, release: str) -> tuple[Environment, Release]:
+    from runbook_lib import environment as environments
+    from runbook_lib import release as releases
+
+    env = environments.load(environment)
+    return env, releases.find(env, release)
+
+
+def _run(
+    env: Environment,
+    release: Release,
+    phases: Sequence[Phase],
+    options: Options,
+    console: Console,
+    watcher: TerminalWatcher,
+) -> ExitCode:
+    """Run, then print the table and where the record is."""
+    from runbook_lib import runner
+    from runbook_lib.record.summary import summarize
+    from runbook_lib.terminal import run_table
+
+    opened = runner.open_run(env, release, phases, options)
+    code = runner.run(opened, release, phases, options, watcher)
+    console.print(run_table(summarize(opened)))
+    folder = _relative(opened.folder)
+    console.print(f"The executed notebooks are in {folder}", soft_wrap=True)
+    console.print(f"Open them: jupyter lab {folder}", soft_wrap=True)
+    return code
+
+
+def _relative(path: Path) -> Path:
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ConfigurationError(f"--only takes phase numbers such as 9,11; '{text}' is none.") from None
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@contextmanager
+def _watching(console: Console) -> Iterator[TerminalWatcher]:
+    from runbook_lib.terminal import TerminalWatcher
+
+    with TerminalWatcher(console).live() as watcher:
+        yield watcher
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one sentence on standard error."""
+    from runbook_lib.errors import GateFailed
+
+    try:
+        app()
+    except GateFailed as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+    except ConfigurationError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+    except RunbookError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(4)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted.", err=True)
+        sys.exit(4)

@@ -1,0 +1,394 @@
+"""Our papermill engine: a notebook is run under supervision, and what is archived says exactly what ran.
+
+What papermill 2.7 leaves open and this engine closes: a kernel that dies, a cell over its time limit and a SIGTERM
+leave cells "completed" or "running" that were not; unknown and retyped parameters pass; a failing ``!command`` and
+``sys.exit(0)`` pass; values are stored unmasked; this machine's paths are stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import nbformat
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, NotebookExecutionManager
+from papermill.exceptions import PapermillException
+from papermill.parameterize import parameterize_notebook
+
+from runbook_lib import checklist
+from runbook_lib import environment as environments
+from runbook_lib import release as releases
+from runbook_lib.environment import Environment
+from runbook_lib.errors import ConfigurationError, RunbookError
+from runbook_lib.home import home
+from runbook_lib.record import archive, manifest
+from runbook_lib.record.archive import Run
+from runbook_lib.record.masking import Mask
+from runbook_lib.record.result import MIME
+
+Watch = Callable[[Mapping[str, Any]], None]
+START_SECONDS = 60
+CELL_SECONDS = 900.0
+INTERRUPT_SECONDS = 5.0
+EXTRA_ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShell.system_raise_on_error=True"]
+
+
+class Stopped(RunbookError):
+    """A notebook did not run to its end; `outcome` is the word that the record keeps."""
+
+    def __init__(self, outcome: str, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+@dataclass
+class Kernels:
+    """The kernels of a run, each started while the one before it works.
+
+    Parameters
+    ----------
+    count:
+        How many notebooks will ask for one, so that none is started in vain.
+    ahead:
+        How many wait ready at the most.
+    """
+
+    count: int = 1
+    ahead: int = 1
+    _waiting: deque[AsyncKernelManager] = field(default_factory=deque)
+
+    def __enter__(self) -> Self:
+        self._runner = asyncio.Runner()
+        # A short path: a Unix socket's name may have 107 bytes only.
+        self._folder = Path(tempfile.mkdtemp(prefix="runbook-", dir="/tmp" if Path("/tmp").is_dir() else None))  # noqa: S108
+        self._started = 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for manager in self._waiting:
+            self.run(manager.shutdown_kernel(now=True))
+        self._waiting.clear()
+        self._runner.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the loop that all kernels share."""
+        return self._runner.run(coroutine)
+
+    async def take(self) -> AsyncKernelManager:
+        """A started kernel; the next ones begin to start."""
+        if not self._waiting:
+            await self._start()
+        manager = self._waiting.popleft()
+        await self.prepare()
+        return manager
+
+    async def prepare(self) -> None:
+        """Start as many kernels as may wait."""
+        while len(self._waiting) < self.ahead and self._started < self.count:
+            await self._start()
+
+    async def _start(self) -> None:
+        self._started += 1
+        transport = {"transport": "ipc"} if os.name == "posix" else {}
+        manager = AsyncKernelManager(
+            kernel_name="python3", connection_file=str(self._folder / f"{self._started}.json"), **transport
+        )
+        # Colours would put escape codes into the record; the parent's terminal is not the kernel's.
+        variables = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "MPLBACKEND": "agg"}
+        await manager.start_kernel(extra_arguments=EXTRA_ARGUMENTS, env=variables)
+        self._waiting.append(manager)
+
+
+class RunbookEngine(Engine):  # type: ignore[misc]
+    """``papermill --engine runbook``, and what ``runbook run`` uses."""
+
+    @classmethod
+    def execute_notebook(
+        cls,
+        nb: Any,
+        kernel_name: str,
+        output_path: str | None = None,
+        *,
+        kernels: Kernels | None = None,
+        watch: Watch | None = None,
+        **options: Any,
+    ) -> Any:
+        """Execute `nb` under supervision and give back what was archived.
+
+        Parameters
+        ----------
+        kernels:
+            Where to take the kernel from; one of its own where none is given.
+        watch:
+            Called with each result bundle as it appears.
+        options:
+            papermill's own; ``execution_timeout`` (seconds for one cell) is heeded.
+
+        Raises
+        ------
+        PapermillException
+            A parameter is unknown or of the wrong type, or the notebook stopped before its end.
+        """
+        try:
+            job = _Job.prepare(nb, output_path, options.get("execution_timeout"))
+        except RunbookError as error:
+            raise PapermillException(str(error)) from None
+        try:
+            if kernels is not None:
+                kernels.run(_supervise(job, kernels, watch))
+            else:
+                with Kernels() as own:
+                    own.run(_supervise(job, own, watch))
+        except Stopped as stopped:
+            job.close(stopped)
+            raise PapermillException(str(stopped)) from None
+        job.close(None)
+        return job.manager.nb
+
+
+class _Manager(NotebookExecutionManager):  # type: ignore[misc]
+    """Keeps cell statuses true and saves atomically, masked."""
+
+    nb: Any
+
+    def __init__(self, nb: Any, output_path: str | None, mask: Mask, env: Environment | None) -> None:
+        super().__init__(nb, output_path=output_path, progress_bar=False)
+        self._mask = mask
+        self._env = env
+
+    def save(self, **_: Any) -> None:
+        """Write the notebook as it stands."""
+        self.last_save_time = self.now()
+        if self.output_path:
+            archive.write_atomically(Path(self.output_path), self._masked().encode())
+
+    def autosave_cell(self) -> None:
+        """Saving after each cell is enough: the events say what runs meanwhile."""
+
+    def notebook_complete(self, **_: Any) -> None:
+        """Note the end; a cell that never ran stays pending."""
+        self.end_time = self.now()
+        self.nb.metadata.papermill["end_time"] = self.end_time.isoformat()
+        self.nb.metadata.papermill["duration"] = (self.end_time - self.start_time).total_seconds()
+        self.save()
+        # papermill writes the notebook once more when we are done: what it holds must be masked by then.
+        self.nb = nbformat.from_dict(json.loads(self._masked()))
+
+    def _masked(self) -> str:
+        if self._env is not None:
+            self._mask.learn(self._env.secrets())
+        return self._mask.text(nbformat.writes(self.nb) + "\n")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One notebook to execute: for which phase of which run, if it belongs to any."""
+
+    manager: _Manager
+    phase: checklist.Phase | None
+    run: Run | None
+    timeout: float
+
+    @classmethod
+    def prepare(cls, nb: Any, output_path: str | None, timeout: float | None) -> _Job:
+        """Check the parameters, and open a run where the notebook is a phase's and none is named."""
+        parameters = declared_parameters(nb)
+        _check_injected(nb, parameters)
+        mask, env, run, phase = Mask(home().root), None, None, None
+        number = nb.metadata.get("runbook", {}).get("phase")
+        if number is not None:
+            values = {**parameters, **nb.metadata.papermill.get("parameters", {})}
+            phase = checklist.phase(number)
+            env = environments.load(values["environment"])
+            _refuse_secrets(values, mask.learn(env.secrets()))
+            nb, run = _with_run(nb, values, env)
+        for key in ("input_path", "output_path"):
+            if nb.metadata.papermill.get(key):
+                nb.metadata.papermill[key] = Path(nb.metadata.papermill[key]).name
+        limit = timeout or (env.limits.cell if env else CELL_SECONDS)
+        return cls(_Manager(nb, output_path, mask, env), phase, run, limit)
+
+    def close(self, stopped: Stopped | None) -> None:
+        """End the phase's part of the record where the notebook itself did not come to it."""
+        if self.run is None or self.phase is None:
+            return
+        if stopped is not None and not self._gate_spoke():
+            self.run.events.append("phase ended", phase=self.phase.number, outcome=stopped.outcome, reason=str(stopped))
+        manifest.write(self.run)
+
+    def _gate_spoke(self) -> bool:
+        assert self.run is not None and self.phase is not None
+        of_phase = [event.name for event in self.run.events.read() if event.data.get("phase") == self.phase.number]
+        return bool(of_phase) and of_phase[-1] == "phase ended"
+
+
+def declared_parameters(nb: Any) -> dict[str, Any]:
+    """The defaults that the cell tagged ``parameters`` assigns, by name; empty where there is no such cell."""
+    import ast
+
+    for cell in nb.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            return {
+                node.targets[0].id: ast.literal_eval(node.value)
+                for node in ast.parse(cell.source).body
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            }
+    return {}
+
+
+def check_parameters(given: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
+    """Refuse a parameter that is not declared, or whose type is another than its default's.
+
+    Raises
+    ------
+    ConfigurationError
+        Names the parameter and the mend.
+    """
+    for name, value in given.items():
+        if name not in declared:
+            raise ConfigurationError(f"No notebook declares the parameter '{name}'; declared: {', '.join(declared)}.")
+        wanted = type(declared[name])
+        if type(value) is not wanted:
+            raise ConfigurationError(
+                f"The parameter '{name}' must be a {wanted.__name__}, but {value!r} was read as a "
+                f"{type(value).__name__}. With papermill, give text by -r {name} VALUE."
+            )
+
+
+def _check_injected(nb: Any, declared: Mapping[str, Any]) -> None:
+    check_parameters(nb.metadata.papermill.get("parameters", {}), declared)
+
+
+def _refuse_secrets(values: Mapping[str, Any], mask: Mask) -> None:
+    for name, value in values.items():
+        if mask.text(str(value)) != str(value) and str(home().root) not in str(value):
+            raise ConfigurationError(f"The value given for '{name}' is a secret; parameters are kept in the record.")
+
+
+def _with_run(nb: Any, values: Mapping[str, Any], env: Environment) -> tuple[Any, Run]:
+    """The run that the parameters name; where they name none, a new one, injected as ``run_id``."""
+    if values["run_id"]:
+        return nb, archive.find(values["run_id"], env.name)
+    release = releases.find(env, values["release"])
+    given = nb.metadata.papermill.get("parameters", {})
+    run = archive.create(env, release, supervised=True, parameters=dict(given))
+    return parameterize_notebook(nb, {**given, "run_id": run.id}), run
+
+
+async def _supervise(job: _Job, kernels: Kernels, watch: Watch | None) -> None:
+    """Run every cell; on SIGTERM or SIGINT interrupt the kernel and say so. Raises Stopped."""
+    loop = asyncio.get_running_loop()
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    manager = job.manager
+    manager.notebook_start()
+    kernel = await kernels.take()
+    client = _Client(manager, kernel, job.timeout, watch)
+    for number in previous:
+        loop.add_signal_handler(number, client.stop)
+    try:
+        await client.run_cells()
+    except TimeoutError as error:
+        await client.let_step_end()
+        raise Stopped("timed out", f"a cell took longer than {job.timeout:g} s and was stopped") from error
+    except DeadKernelError as error:
+        raise Stopped("kernel died", "the kernel died before the notebook's end") from error
+    finally:
+        if client.kc is not None:
+            client.kc.stop_channels()
+        await kernel.shutdown_kernel(now=True)
+        manager.notebook_complete()
+        for number, handler in previous.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+class _Client(PapermillNotebookClient):  # type: ignore[misc]
+    """Executes cells one by one; a cell that did not come to its end is failed, never completed."""
+
+    def __init__(self, manager: _Manager, kernel: AsyncKernelManager, timeout: float, watch: Watch | None) -> None:
+        super().__init__(manager, km=kernel, timeout=timeout, startup_timeout=START_SECONDS, coalesce_streams=True)
+        self._watch = watch
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def run_cells(self) -> None:
+        """Run every cell in order. Raises Stopped where one fails, or what nbclient raises."""
+        await self.async_start_new_kernel_client()
+        for index, cell in enumerate(self.nb.cells):
+            if cell.cell_type != "code":
+                cell.metadata.papermill["status"] = self.nb_man.COMPLETED
+                continue
+            self._raise_if_stopping()
+            self.nb_man.cell_start(cell, index)
+            try:
+                await self.async_execute_cell(cell, index)
+            except Exception as error:
+                self._fail(cell, index, "interrupted" if self._stopping else _reason(error))
+                self._raise_if_stopping()
+                if isinstance(error, CellExecutionError):
+                    raise Stopped("failed", f"cell {index + 1} raised {error.ename}: {error.evalue}") from None
+                raise
+            self.nb_man.cell_complete(cell, index)
+        self._raise_if_stopping()
+
+    def stop(self) -> None:
+        """Interrupt the running cell, so that its step can record itself; kill the kernel where it does not end."""
+        if self._stopping is None:
+            self._stopping = asyncio.ensure_future(self._stop())
+
+    async def _stop(self) -> None:
+        await self.km.interrupt_kernel()
+        await asyncio.sleep(INTERRUPT_SECONDS)
+        await self.km.shutdown_kernel(now=True)
+
+    def _raise_if_stopping(self) -> None:
+        if self._stopping is not None:
+            self._stopping.cancel()
+            reason = "interrupted by the operator or the system (SIGINT or SIGTERM)"
+            raise Stopped("interrupted", reason) from None
+
+    def _fail(self, cell: Any, index: int, reason: str) -> None:
+        cell.metadata["runbook"] = {"stopped": reason}
+        self.nb_man.cell_exception(cell, cell_index=index)
+        self.nb_man.cell_complete(cell, cell_index=index)
+
+    async def let_step_end(self) -> None:
+        """After a time-out: interrupt the running step, and give it INTERRUPT_SECONDS to record itself."""
+        await self.km.interrupt_kernel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(INTERRUPT_SECONDS):
+                while (await self.kc.get_iopub_msg())["content"].get("execution_state") != "idle":
+                    pass
+
+    def process_message(self, *arguments: Any, **options: Any) -> Any:
+        """Take an output into the notebook, and show it to whoever watches."""
+        message = arguments[0]
+        output = super().process_message(*arguments, **options)
+        bundle = message["content"].get("data", {}).get(MIME) if "content" in message else None
+        if bundle is not None and self._watch is not None:
+            self._watch(bundle)
+        return output
+
+
+def _reason(error: BaseException) -> str:
+    match error:
+        case CellTimeoutError():
+            return "over its time limit"
+        case DeadKernelError():
+            return "the kernel died"
+        case CellExecutionError():
+            return f"raised {error.ename}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,171 @@
+"""The archive: every run under ``outputs/<environment>/<run id>/``."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.checklist import Phase
+from runbook_lib.environment import Environment
+from runbook_lib.errors import ConfigurationError, RecordError
+from runbook_lib.home import Home, home
+from runbook_lib.record.events import EventLog
+from runbook_lib.record.result import KeptFile
+from runbook_lib.release import Release
+
+VERSIONED = ("runbook-kit", "papermill", "ipykernel", "nbclient", "httpx", "psycopg", "pydantic")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass of the runbook for one environment and release."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """The run's name, unique within its environment."""
+        return self.folder.name
+
+    @property
+    def environment(self) -> str:
+        """The environment's name."""
+        return self.folder.parent.name
+
+    @cached_property
+    def events(self) -> EventLog:
+        """The run's log."""
+        return EventLog(self.folder / "events.jsonl")
+
+    def notebook(self, phase: Phase) -> Path:
+        """Where the executed notebook of `phase` lies."""
+        return self.folder / phase.notebook
+
+    def keep(self, item: str, name: str, content: bytes) -> KeptFile:
+        """Write `content` under ``evidence/<item>/``; a name already taken gets a number, nothing is overwritten."""
+        folder = self.folder / "evidence" / item
+        folder.mkdir(parents=True, exist_ok=True)
+        safe = Path(name).name or "evidence"
+        for attempt in range(1, 1000):
+            path = folder / (safe if attempt == 1 else f"{attempt}-{safe}")
+            try:
+                with path.open("xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except FileExistsError:
+                continue
+            return KeptFile(str(path.relative_to(self.folder)), len(content), hashlib.sha256(content).hexdigest())
+        raise RecordError(f"{folder} already holds 999 files called {safe}")
+
+
+@dataclass(frozen=True)
+class Facts(Mapping[str, Any]):
+    """What passed steps of `run` left for later ones, read from its events at every access; the latest value counts."""
+
+    run: Run
+
+    def __getitem__(self, name: str) -> Any:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def _read(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        for event in self.run.events.read():
+            if event.name == "step finished" and event.data["status"] == "passed":
+                facts |= event.data["facts"]
+        return facts
+
+
+def create(
+    env: Environment, release: Release, *, supervised: bool, run_id: str = "", parameters: dict[str, Any] | None = None
+) -> Run:
+    """Open a new run: make its folder and write its first event.
+
+    Raises
+    ------
+    RecordError
+        A run of that id is there already; it is never overwritten.
+    """
+    name = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{release.tag.replace('/', '-')}"
+    folder = home().outputs / env.name / name
+    if Path(name).name != name:
+        raise ConfigurationError(f"'{name}' cannot be a run id: it must be a plain folder name.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        raise RecordError(f"The run {env.name}/{name} exists already and is never overwritten.") from error
+    run = Run(folder)
+    run.events.append(
+        "run opened",
+        environment=env.name,
+        kind=env.kind,
+        release=release.tag,
+        commit=release.commit,
+        supervised=supervised,
+        operator=getpass.getuser(),
+        parameters=parameters or {},
+        versions={name: _version(name) for name in VERSIONED} | {"python": platform.python_version()},
+    )
+    return run
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def find(name: str, environment: str = "", where: Home | None = None) -> Run:
+    """The run called `name`, or ``environment/name``. Raises ConfigurationError naming the newest that exist."""
+    wanted_environment, _, wanted = name.rpartition("/")
+    found = [
+        run
+        for run in runs(where=where)
+        if run.id == (wanted or name) and run.environment == (wanted_environment or environment or run.environment)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        where_found = ", ".join(f"{run.environment}/{run.id}" for run in found)
+        raise ConfigurationError(f"Several runs are called '{name}': {where_found}. Name the environment too.")
+    newest = ", ".join(f"{run.environment}/{run.id}" for run in runs(where=where)[-5:]) or "none"
+    raise ConfigurationError(f"There is no run '{name}'. The newest that exist: {newest}.")
+
+
+def runs(environment: str = "*", where: Home | None = None) -> tuple[Run, ...]:
+    """All runs, oldest first."""
+    logs = (where or home()).outputs.glob(f"{environment}/*/events.jsonl")
+    return tuple(sorted((Run(path.parent) for path in logs), key=lambda run: (run.id, run.environment)))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` in one step, so that a crash leaves the old file or the new one."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

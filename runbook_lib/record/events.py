@@ -1,0 +1,105 @@
+"""What happened, in order: one JSON object a line, appended and fsynced while things happen.
+
+Each line carries the SHA-256 of the line before it, so that a line dropped, swapped or edited shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from filelock import FileLock
+
+from runbook_lib.errors import RecordError
+
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line: its number from 1, its UTC time (ISO 8601), what happened, and the particulars."""
+
+    number: int
+    time: str
+    name: str
+    data: dict[str, Any]
+    previous: str
+
+
+class EventLog:
+    """The append-only log of one run, shared by the runner and its kernels under one file lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+
+    def append(self, name: str, /, **data: Any) -> Event:
+        """Write one event to disk before returning.
+
+        Raises
+        ------
+        RecordError
+            The last whole line is no event of ours.
+        """
+        with self._lock, self.path.open("a+b") as file:
+            last = self._mend_and_read_last(file)
+            number, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
+            event = Event(number, datetime.now(UTC).isoformat(timespec="milliseconds"), name, data, previous)
+            file.write(_line(event))
+            file.flush()
+            os.fsync(file.fileno())
+        return event
+
+    def read(self) -> tuple[Event, ...]:
+        """All whole lines, without one that a power cut left unfinished. Raises RecordError on a broken chain."""
+        return tuple(self._events())
+
+    def _events(self) -> Iterator[Event]:
+        previous = GENESIS
+        content = self.path.read_bytes() if self.path.exists() else b""
+        for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+            try:
+                event = Event(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise RecordError(f"{self.path}, line {number}: is not an event") from error
+            if event.number != number or event.previous != previous:
+                raise RecordError(f"{self.path}, line {number}: does not follow from the line before it")
+            previous = _digest(line + b"\n")
+            yield event
+
+    def _mend_and_read_last(self, file: Any) -> tuple[int, str] | None:
+        """The number and digest of the last whole line; what follows it was cut off by a crash and is removed."""
+        size = file.seek(0, os.SEEK_END)
+        window = 65_536
+        while True:
+            start = file.seek(max(0, size - window))
+            tail: bytes = file.read()
+            end = tail.rfind(b"\n") + 1
+            begin = tail.rfind(b"\n", 0, end - 1) + 1 if end else 0
+            if start == 0 or (end and begin):
+                break
+            window *= 4
+        if start + end < size:
+            file.truncate(start + end)
+        if not end:
+            return None
+        line = tail[begin:end]
+        try:
+            return int(json.loads(line)["number"]), _digest(line)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordError(f"{self.path}: its last line is not an event") from error
+
+
+def _line(event: Event) -> bytes:
+    return rfc8785.dumps(event.__dict__) + b"\n"
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()

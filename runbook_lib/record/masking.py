@@ -1,0 +1,99 @@
+"""Secrets are masked by value, in every form they can take, before anything is saved."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus, urlsplit
+
+SHORTEST = 6
+"""Characters; a shorter value would mask half of the record and is no secret."""
+
+
+class Mask:
+    """Replaces every known secret; grows as secrets are learned and never forgets one.
+
+    Parameters
+    ----------
+    root:
+        The kit's folder, whose absolute path is of this machine alone and is shown as ``.``.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._secrets: dict[str, str] = {}
+        self._root = root
+
+    def learn(self, secrets: Mapping[str, str]) -> Mask:
+        """Know these too: values by name. Returns itself."""
+        for name, value in secrets.items():
+            for part in _parts(value):
+                if len(part) >= SHORTEST and part not in self._secrets:
+                    self._secrets[part] = f"[masked {name}]"
+                    self.__dict__.pop("_automaton", None)
+        return self
+
+    def text(self, text: str) -> str:
+        """`text` with each secret replaced by ``[masked NAME]``, and this machine's paths shortened."""
+        if self._root is not None:
+            text = text.replace(str(self._root), ".")
+        text = text.replace(sys.prefix, "<python>")
+        if not self._secrets:
+            return text
+        automaton, labels = self._automaton
+        pieces, position = [], 0
+        for pattern, start, end in automaton.find_matches_as_indexes(text):
+            pieces += [text[position:start], labels[pattern]]
+            position = end
+        return "".join([*pieces, text[position:]])
+
+    def value(self, value: Any) -> Any:
+        """A JSON-like value with every string in it masked, keys too."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item) for item in value]
+        return value
+
+    @cached_property
+    def _automaton(self) -> tuple[Any, list[str]]:
+        from ahocorasick_rs import AhoCorasick, MatchKind
+
+        forms = {form: label for secret, label in self._secrets.items() for form in _forms(secret)}
+        return AhoCorasick(list(forms), matchkind=MatchKind.LeftmostLongest), list(forms.values())
+
+
+def _parts(value: str) -> Iterable[str]:
+    """The value itself; of a URL, the password alone, so that the rest stays readable."""
+    if "://" not in value:
+        return (value,)
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return (value,)
+    return tuple(secret for secret in (parts.password,) if secret)
+
+
+def _forms(secret: str) -> set[str]:
+    raw = secret.encode()
+    encoded = [base64.b64encode(b"\0" * offset + raw).decode() for offset in range(3)]
+    # In Base64 a secret looks one of three ways, by its offset; the characters that neighbours share are left out.
+    inner = {text[(0, 2, 3)[offset] : len(text.rstrip("=")) - 1] for offset, text in enumerate(encoded)}
+    return {
+        secret,
+        quote(secret, safe=""),
+        quote_plus(secret),
+        quote(secret),
+        raw.hex(),
+        raw.hex().upper(),
+        json.dumps(secret)[1:-1],
+        html.escape(secret),
+        *(form for form in inner if len(form) >= SHORTEST),
+    }

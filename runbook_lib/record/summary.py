@@ -1,0 +1,92 @@
+"""A run as its events tell it: what each phase and item came to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from runbook_lib import checklist
+from runbook_lib.record.archive import Run
+from runbook_lib.step import Status
+
+
+@dataclass(frozen=True)
+class PhaseSummary:
+    """One phase: `outcome` is passed, failed, interrupted, …, or running where nothing says that it ended."""
+
+    phase: checklist.Phase
+    outcome: str
+    reason: str
+    counts: Mapping[Status, int]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run: how it was opened, its phases in the order they started, the last result of each item."""
+
+    run: Run
+    opened: Mapping[str, Any]
+    started: str
+    phases: tuple[PhaseSummary, ...]
+    items: Mapping[str, Mapping[str, Any]]
+    unfinished: tuple[str, ...]
+    closed: str | None
+
+    @property
+    def counts(self) -> Counter[Status]:
+        """How many items have each status."""
+        return Counter(Status(item["status"]) for item in self.items.values())
+
+    @property
+    def outcome(self) -> str:
+        """How the run was closed, or ``open``."""
+        return self.closed or "open"
+
+
+def summarize(run: Run) -> RunSummary:
+    """Fold the run's events. Raises RecordError where they are damaged."""
+    opened: dict[str, Any] = {}
+    items: dict[str, Any] = {}
+    phases: dict[int, dict[str, Any]] = {}
+    open_steps: dict[tuple[str, str], str] = {}
+    started, closed = "", None
+    for event in run.events.read():
+        data = event.data
+        match event.name:
+            case "run opened":
+                opened, started = data, event.time
+            case "phase started":
+                phases.pop(data["phase"], None)
+                phases[data["phase"]] = {"started": event.time, "outcome": "running", "reason": "", "ended": event.time}
+            case "phase ended":
+                phases[data["phase"]] |= {"outcome": data["outcome"], "reason": data["reason"], "ended": event.time}
+            case "step started":
+                open_steps[data["item"], data["step"]] = data["title"]
+            case "step finished":
+                open_steps.pop((data["item"], data["step"]), None)
+            case "item finished":
+                items[data["id"]] = data
+            case "run closed":
+                closed = data["outcome"]
+            case "run resumed":
+                closed = None
+    return RunSummary(
+        run=run,
+        opened=opened,
+        started=started,
+        phases=tuple(_phase(number, row, items) for number, row in phases.items()),
+        items=items,
+        unfinished=tuple(f"{item}: {title}" for (item, _), title in open_steps.items()),
+        closed=closed,
+    )
+
+
+def _phase(number: int, row: Mapping[str, Any], items: Mapping[str, Any]) -> PhaseSummary:
+    phase = checklist.phase(number)
+    seconds = (datetime.fromisoformat(row["ended"]) - datetime.fromisoformat(row["started"])).total_seconds()
+    counts = Counter(Status(items[item.id]["status"]) for item in phase.items if item.id in items)
+    return PhaseSummary(phase, row["outcome"], row["reason"], counts, seconds)
