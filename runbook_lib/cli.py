@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runbook_lib.environment import Environment
     from runbook_lib.release import Release
     from runbook_lib.runner import ExitCode, Options
+    from runbook_lib.sandbox.stack import Sandbox
     from runbook_lib.terminal import TerminalWatcher
 
 app = typer.Typer(
@@ -28,9 +29,10 @@ app = typer.Typer(
     "4 interrupted, or the machinery broke.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-sandbox_app = typer.Typer(help="The embedded stack: PostgreSQL, Valkey, a TLS edge and the demo application.")
+sandbox_app = typer.Typer(rich_markup_mode=None, help="Start and stop the embedded stack. PostgreSQL, Valkey, a TLS edge and the demo application.")
 app.add_typer(sandbox_app, name="sandbox", no_args_is_help=True)
 
 EnvironmentName = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment's TOML file.")]
@@ -50,7 +52,7 @@ def run(
     first: From = None,
     only: Only = "",
 ) -> None:
-    """Run the runbook against an environment, notebook by notebook."""
+    """Run the phases against an environment. Notebook by notebook; stops where a gate does not pass."""
     from runbook_lib import runner
 
     env, target = _load(environment, release)
@@ -64,7 +66,7 @@ def run(
 
 @app.command()
 def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = None, only: Only = "") -> None:
-    """Print every item and step, without touching anything."""
+    """Print every item and step. Nothing is touched."""
     from runbook_lib import runner
     from runbook_lib.terminal import plan_lines
 
@@ -83,7 +85,7 @@ def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = N
 def list_runs(
     environment: Annotated[str, typer.Argument(metavar="[ENV]", help="Only this environment's.")] = "*",
 ) -> None:
-    """List the environments and their runs, oldest first."""
+    """List the environments and their runs. Oldest first."""
     from runbook_lib import environment as environments
     from runbook_lib.record import archive
     from runbook_lib.record.summary import summarize
@@ -98,7 +100,7 @@ def list_runs(
 
 @app.command()
 def show(run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or ENV/ID.")]) -> None:
-    """Show what a run came to: its phases, and every item that did not pass."""
+    """Show what a run came to. Its phases, and every item that did not pass."""
     from runbook_lib.record import archive
     from runbook_lib.record.summary import summarize
     from runbook_lib.terminal import TerminalWatcher, run_table
@@ -119,7 +121,7 @@ def show(run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or 
 
 @app.command()
 def init(name: Annotated[str, typer.Argument(metavar="NAME", help="The new environment's name.")]) -> None:
-    """Write a commented environment TOML, to be filled in."""
+    """Write a new environment to be filled in. A commented TOML; nothing is overwritten."""
     from runbook_lib import environment as environments
 
     typer.echo(f"Wrote {_relative(environments.create(name))}. Fill it in, then: runbook plan {name}")
@@ -127,7 +129,7 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="The new envir
 
 @app.command()
 def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun = False, confirm: Confirm = "") -> None:
-    """Open a run, and JupyterLab on that run's own copies of the notebooks."""
+    """Step through a run in JupyterLab. Opens a new run, and JupyterLab on that run's own copies."""
     import subprocess
 
     from runbook_lib import checklist, runner
@@ -149,58 +151,62 @@ def demo(
     release: ReleaseTag = "v1.0.0",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox up afterwards.")] = False,
 ) -> None:
-    """Start the sandbox, run the runbook on it, print what came of it, and stop the sandbox."""
+    """Show the kit at work on its sandbox. Starts the sandbox, runs every phase, stops the sandbox it started."""
     from runbook_lib import checklist, runner
-    from runbook_lib.sandbox import stack
     from runbook_lib.step import reporting
 
-    console = _console()
+    console, sandbox = _console(), _sandbox()
+    ours = not sandbox.running()
     with _watching(console) as watcher:
-        ours = not stack.running()
         try:
             with reporting(watcher.tell):
-                stack.up()
+                sandbox.up()
             env, target = _load("sandbox", release)
             code = _run(env, target, checklist.forward(), runner.Options(), console, watcher)
         finally:
             if ours and not keep:
                 watcher.tell("stopping the sandbox")
-                stack.down()
+                sandbox.down()
     raise typer.Exit(code)
 
 
 @sandbox_app.command()
 def up() -> None:
     """Create the sandbox where there is none, and start it."""
-    from runbook_lib.sandbox import stack
     from runbook_lib.step import reporting
 
-    console = _console()
+    console, sandbox = _console(), _sandbox()
     with _watching(console) as watcher, reporting(watcher.tell):
-        stack.up()
-    _print_sandbox(console)
+        sandbox.up()
+    _print_sandbox(console, sandbox)
 
 
 @sandbox_app.command()
 def down() -> None:
     """Stop the sandbox; what it holds is kept."""
-    from runbook_lib.sandbox import stack
-
-    stack.down()
+    _sandbox().down()
     typer.echo("The sandbox is stopped.")
 
 
 @sandbox_app.command()
 def status() -> None:
     """Say what of the sandbox runs."""
-    _print_sandbox(_console())
+    _print_sandbox(_console(), _sandbox())
 
 
-def _print_sandbox(console: Console) -> None:
-    from runbook_lib.sandbox import stack
+def _sandbox() -> Sandbox:
+    from runbook_lib.home import home
+    from runbook_lib.sandbox.stack import Sandbox
 
-    for line in stack.status():
-        console.print(line, markup=False)
+    return Sandbox(home().sandbox)
+
+
+def _print_sandbox(console: Console, sandbox: Sandbox) -> None:
+    for stack in sandbox.status():
+        state = f"up at {stack.url}, release {stack.release}" if stack.running else "down"
+        console.print(f"{stack.name}: {state}", soft_wrap=True)
+        for service in stack.services:
+            console.print(f"  {service.name:10} {service.state} {service.detail}", markup=False)
 
 
 def _load(environment: str, release: str) -> tuple[Environment, Release]:
@@ -263,8 +269,12 @@ def _watching(console: Console) -> Iterator[TerminalWatcher]:
 
 def main() -> None:
     """Run the command line; every error of ours is one sentence on standard error."""
+    import signal
+
     from runbook_lib.errors import GateFailed
 
+    # Being told to end is being interrupted: the record is closed and the sandbox stopped in both cases.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except GateFailed as error:

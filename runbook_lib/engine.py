@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import nbformat
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
@@ -54,9 +55,24 @@ class Stopped(RunbookError):
         self.outcome = outcome
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel process, the client that speaks to it, and the task that ends when it is ready to work."""
+
+    manager: AsyncKernelManager
+    client: AsyncKernelClient
+    ready: asyncio.Task[None]
+
+    async def end(self) -> None:
+        """Stop the process at once: whatever ran in it has recorded itself."""
+        self.ready.cancel()
+        self.client.stop_channels()
+        await self.manager.shutdown_kernel(now=True)
+
+
 @dataclass
 class Kernels:
-    """The kernels of a run, each started while the one before it works.
+    """The kernels of a run, each started and made ready while the one before it works.
 
     Parameters
     ----------
@@ -67,8 +83,8 @@ class Kernels:
     """
 
     count: int = 1
-    ahead: int = 1
-    _waiting: deque[AsyncKernelManager] = field(default_factory=deque)
+    ahead: int = 2
+    _waiting: deque[Kernel] = field(default_factory=deque)
 
     def __enter__(self) -> Self:
         self._runner = asyncio.Runner()
@@ -78,8 +94,8 @@ class Kernels:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for manager in self._waiting:
-            self.run(manager.shutdown_kernel(now=True))
+        for kernel in self._waiting:
+            self.run(kernel.end())
         self._waiting.clear()
         self._runner.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -88,18 +104,15 @@ class Kernels:
         """Run a coroutine on the loop that all kernels share."""
         return self._runner.run(coroutine)
 
-    async def take(self) -> AsyncKernelManager:
-        """A started kernel; the next ones begin to start."""
+    async def take(self) -> Kernel:
+        """A kernel that is ready; the next ones begin to start."""
         if not self._waiting:
             await self._start()
-        manager = self._waiting.popleft()
-        await self.prepare()
-        return manager
-
-    async def prepare(self) -> None:
-        """Start as many kernels as may wait."""
+        kernel = self._waiting.popleft()
         while len(self._waiting) < self.ahead and self._started < self.count:
             await self._start()
+        await kernel.ready
+        return kernel
 
     async def _start(self) -> None:
         self._started += 1
@@ -110,7 +123,16 @@ class Kernels:
         # Colours would put escape codes into the record; the parent's terminal is not the kernel's.
         variables = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "MPLBACKEND": "agg"}
         await manager.start_kernel(extra_arguments=EXTRA_ARGUMENTS, env=variables)
-        self._waiting.append(manager)
+        client = manager.client()
+        self._waiting.append(Kernel(manager, client, asyncio.create_task(_make_ready(client))))
+
+
+async def _make_ready(client: AsyncKernelClient) -> None:
+    """Wait until the kernel answers, and have it import what every notebook imports."""
+    client.start_channels()
+    await client.wait_for_ready(timeout=START_SECONDS)
+    client.allow_stdin = False
+    client.execute("import runbook_lib.phase, IPython.display", silent=True, store_history=False)
 
 
 class RunbookEngine(Engine):  # type: ignore[misc]
@@ -175,6 +197,12 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
         self.last_save_time = self.now()
         if self.output_path:
             archive.write_atomically(Path(self.output_path), self._masked().encode())
+
+    def cell_complete(self, cell: Any, cell_index: int | None = None, **_: Any) -> None:
+        """Note the end; the next cell's start saves it, or the notebook's end."""
+        cell.metadata.papermill["end_time"] = self.now().isoformat()
+        if cell.metadata.papermill["status"] != self.FAILED:
+            cell.metadata.papermill["status"] = self.COMPLETED
 
     def autosave_cell(self) -> None:
         """Saving after each cell is enough: the events say what runs meanwhile."""
@@ -307,9 +335,7 @@ async def _supervise(job: _Job, kernels: Kernels, watch: Watch | None) -> None:
     except DeadKernelError as error:
         raise Stopped("kernel died", "the kernel died before the notebook's end") from error
     finally:
-        if client.kc is not None:
-            client.kc.stop_channels()
-        await kernel.shutdown_kernel(now=True)
+        await kernel.end()
         manager.notebook_complete()
         for number, handler in previous.items():
             loop.remove_signal_handler(number)
@@ -319,14 +345,14 @@ async def _supervise(job: _Job, kernels: Kernels, watch: Watch | None) -> None:
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
     """Executes cells one by one; a cell that did not come to its end is failed, never completed."""
 
-    def __init__(self, manager: _Manager, kernel: AsyncKernelManager, timeout: float, watch: Watch | None) -> None:
-        super().__init__(manager, km=kernel, timeout=timeout, startup_timeout=START_SECONDS, coalesce_streams=True)
+    def __init__(self, manager: _Manager, kernel: Kernel, timeout: float, watch: Watch | None) -> None:
+        super().__init__(manager, km=kernel.manager, timeout=timeout, coalesce_streams=True)
+        self.kc = kernel.client
         self._watch = watch
         self._stopping: asyncio.Task[None] | None = None
 
     async def run_cells(self) -> None:
         """Run every cell in order. Raises Stopped where one fails, or what nbclient raises."""
-        await self.async_start_new_kernel_client()
         for index, cell in enumerate(self.nb.cells):
             if cell.cell_type != "code":
                 cell.metadata.papermill["status"] = self.nb_man.COMPLETED

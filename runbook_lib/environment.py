@@ -151,6 +151,7 @@ class Database(Model):
     programs: RelativePath | None = Field(default=None, description="folder of pg_dump and pg_restore; PATH if absent")
     minimum_free_bytes: int = 200_000_000
     sequential_scan_bytes: int = Field(default=10_000_000, description="tables above this size should be read by index")
+    log_file: RelativePath | None = Field(default=None, description="the server's log, read for slow queries")
 
 
 class Cache(Model):
@@ -184,6 +185,10 @@ class Api(Model):
     accepted: Request
     refused: Request
     providers: Request
+    stored: str = Field(
+        default="SELECT 1 FROM scans WHERE id = %(id)s",
+        description="finds what `accepted` wrote; %(name)s takes that member of its answer",
+    )
 
 
 class SupervisorPlatform(Model):
@@ -255,6 +260,12 @@ class Security(Model):
     hsts_seconds: int = 31_536_000
 
 
+class Monitoring(Model):
+    """What watches the service."""
+
+    prometheus_url: str | None = None
+
+
 class SuccessCriteria(Model):
     """How the success criteria are measured."""
 
@@ -295,6 +306,7 @@ class Environment(Model):
     objectives: Objectives = Objectives()
     load: Load = Load()
     security: Security
+    monitoring: Monitoring = Monitoring()
     success: SuccessCriteria = SuccessCriteria()
     limits: Limits = Limits()
 

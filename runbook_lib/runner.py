@@ -100,6 +100,8 @@ def open_run(env: Environment, release: Release, phases: Sequence[Phase], option
 
 def run(run: Run, release: Release, phases: Sequence[Phase], options: Options, watcher: Watcher) -> ExitCode:
     """Execute the phases' notebooks one after the other, until a gate does not pass; the run is closed in any case."""
+    import papermill  # noqa: F401  # first: it loads our engine by its entry point
+
     from runbook_lib.engine import Kernels
 
     outcome = "broken"

@@ -127,7 +127,9 @@ def test_secrets_are_masked_before_they_are_kept(mini):
     @check("Echoes {text}")
     def echoes(text: str) -> Finding:
         table = Table(("column",), ((text,),))
-        return Finding(True, text, {text: text}, tables=(table,), evidence=(Evidence("echo.log", text),), facts={"f": text})
+        return Finding(
+            True, text, {text: text}, tables=(table,), evidence=(Evidence("echo.log", text),), facts={"f": text}
+        )
 
     phase = begin()
     phase.item("3.1", echoes(secret))

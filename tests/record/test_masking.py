@@ -7,7 +7,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runbook_lib.record.masking import Mask
 
@@ -50,7 +51,9 @@ def test_of_a_url_only_the_password_goes():
 
 def test_values_are_masked_all_through():
     mask = Mask().learn({"S": "secret-value"})
-    assert mask.value({"secret-value": ["a", ("secret-value", 1, None)]}) == {"[masked S]": ["a", ["[masked S]", 1, None]]}
+    assert mask.value({"secret-value": ["a", ("secret-value", 1, None)]}) == {
+        "[masked S]": ["a", ["[masked S]", 1, None]]
+    }
 
 
 def test_what_was_learned_once_is_never_forgotten():

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import command
+from runbook_lib.errors import Unanswerable
+from runbook_lib.step import reporting
+
+
+def test_output_and_exit_code_are_kept():
+    completed = command.run([sys.executable, "-c", "import sys; print('out'); sys.exit('err')"])
+    assert (completed.ok, completed.returncode, completed.output) == (False, 1, "out\nerr\n")
+
+
+def test_no_shell_reads_the_words():
+    assert command.run(["echo", "$HOME; echo *"]).output == "$HOME; echo *\n"
+
+
+def test_a_missing_program_cannot_answer():
+    with pytest.raises(Unanswerable, match="no-such-program was not found"):
+        command.run(["no-such-program"])
+
+
+def test_past_its_time_limit_the_whole_group_is_killed(tmp_path):
+    marker = tmp_path / "child"
+    script = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(marker)!r}, 'w').write(str(child.pid))\n"
+        "print('waiting', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with pytest.raises(Unanswerable, match=r"did not end within 2 s; its last line: waiting"):
+        command.run([sys.executable, "-c", script], timeout=2.0)
+    deadline = time.monotonic() + 5
+    while _alive(int(marker.read_text())):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_its_latest_line_is_reported_while_it_runs():
+    seen: list[str] = []
+    with reporting(seen.append):
+        command.run([sys.executable, "-u", "-c", "import time; print('working'); time.sleep(1.5)"])
+    assert seen == ["working"]
+
+
+def test_standard_input_is_given():
+    assert command.run(["cat"], stdin="given").output == "given"

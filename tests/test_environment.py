@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from runbook_lib import environment, release
+from runbook_lib.environment import Secret
+from runbook_lib.errors import ConfigurationError, Unanswerable
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_the_examples_read(name, kit):
+    assert environment.load(name, kit).name == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentences"),
+    [
+        ('kind = "sandbox"', 'kind = "prod"', ["kind: found 'prod'", "'sandbox', 'staging' or 'production'"]),
+        ('[web]\nurl = "', '[web]\nulr = "', ["web.url: is missing", "web.ulr: is not a setting; did you mean url?"]),
+        ('domains = ["127.0.0.1"]', "domains = 3", ["domains: found 3"]),
+        ('services = ["backend"]', "", ["services: is missing"]),
+        ('name = "mini"', 'name = "other"', ["name is 'other', the file's name says 'mini'"]),
+        ('name = "mini"', 'name = "mini', ["is not valid TOML", "line 2"]),
+        (', key = "DATABASE_URL" }', " }", ["file and key go together"]),
+    ],
+)
+def test_an_error_names_file_key_what_was_found_and_what_is_allowed(mini, old, new, sentences):
+    toml = mini.environments[0] / "mini.toml"
+    text = toml.read_text()
+    assert old in text
+    toml.write_text(text.replace(old, new))
+    with pytest.raises(ConfigurationError) as caught:
+        environment.load("mini")
+    assert str(toml) in str(caught.value)
+    for sentence in sentences:
+        assert sentence in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_paths_are_relative_to_the_toml(mini):
+    assert environment.load("mini").application.repository == mini.root / "application"
+
+
+def test_secrets_are_looked_up_when_they_are_needed(mini, monkeypatch):
+    env = environment.load("mini")
+    assert env.database.url.resolve().get_secret_value().endswith("@127.0.0.1:9/db")
+    (mini.root / ".env").write_text("DATABASE_URL=other-value\n")
+    assert env.database.url.resolve().get_secret_value() == "other-value"
+    monkeypatch.setenv("TOKEN", "from-the-environment")
+    assert Secret(env="TOKEN").resolve().get_secret_value() == "from-the-environment"
+    assert Secret(command=("echo", "printed")).resolve().get_secret_value() == "printed"
+    assert "other-value" not in repr(env.database.url.resolve())
+
+
+@pytest.mark.parametrize("secret", [Secret(env="NOT_SET_ANYWHERE"), Secret(command=("false",))])
+def test_a_secret_that_leads_nowhere_cannot_be_answered(secret):
+    with pytest.raises(Unanswerable):
+        secret.resolve()
+
+
+def test_a_release_is_a_tag(mini):
+    env = environment.load("mini")
+    found = release.find(env, "v1")
+    assert (found.tag, len(found.commit)) == ("v1", 40)
+    assert found.folder == mini.root / "releases" / "v1"
+    with pytest.raises(ConfigurationError, match="'v9' is no tag"):
+        release.find(env, "v9")

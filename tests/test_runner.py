@@ -1,0 +1,228 @@
+"""Runs of small notebooks, whole and broken: what the archive says is what happened."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from runbook_lib import checklist, environment, release, runner
+from runbook_lib.home import Home
+from runbook_lib.record import archive, manifest
+from runbook_lib.record.summary import summarize
+from runbook_lib.runner import ExitCode
+
+PROGRAMS = Path(sys.executable).parent
+PARAMETERS = 'environment = "mini"\nrelease = "v1"\nrun_id = ""\ndry_run = False\nconfirm = ""'
+SETUP = """\
+from runbook_lib import attest, begin, not_built
+from runbook_lib.step import Finding, check
+phase = begin({number}, environment=environment, release=release, run_id=run_id, dry_run=dry_run, confirm=confirm)
+sound = check("Is sound")(lambda: Finding(True, "sound", "sound"))
+broken = check("Is broken")(lambda: Finding(False, "broken", "sound", remedy="mend it"))"""
+SOUND = {2: ['phase.item("2.1", sound())', 'phase.item("2.2", sound())', "phase.gate()"]}
+NEXT = {3: ['phase.item("3.1", sound())', 'phase.item("3.2", sound())', "phase.gate()"]}
+
+
+def write_notebooks(home: Home, phases: dict[int, list[str]]) -> None:
+    for number, cells in phases.items():
+        sources = [SETUP.format(number=number), *cells]
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})]
+            + [nbformat.v4.new_code_cell(source) for source in sources],
+            metadata={
+                "kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"},
+                "runbook": {"phase": number},
+            },
+        )
+        nbformat.write(notebook, home.notebooks / checklist.phase(number).notebook)
+
+
+class Silent:
+    def __init__(self):
+        self.seen = []
+
+    def phase_started(self, phase):
+        self.seen.append(f"phase {phase.number}")
+
+    def result(self, bundle):
+        if bundle.get("status", "running") != "running":
+            self.seen.append(bundle["id"])
+
+    def phase_ended(self, summary):
+        self.seen.append(summary.outcome)
+
+
+def run(home: Home, phases: dict[int, list[str]], watcher=None):
+    write_notebooks(home, phases)
+    env = environment.load("mini")
+    tag = release.find(env, "v1")
+    selected = runner.select(only=tuple(phases))
+    opened = runner.open_run(env, tag, selected, runner.Options())
+    return runner.run(opened, tag, selected, runner.Options(), watcher or Silent()), opened
+
+
+def statuses(opened, number: int) -> list[str]:
+    """Of the cells after the parameters and the setup."""
+    cells = nbformat.read(opened.notebook(checklist.phase(number)), as_version=4).cells
+    return [cell.metadata.papermill.status for cell in cells if cell.cell_type == "code"][3:]
+
+
+def test_a_sound_run_passes_and_is_shown_while_it_happens(mini):
+    watcher = Silent()
+    code, opened = run(mini, SOUND | NEXT, watcher)
+    assert code is ExitCode.PASSED
+    assert summarize(opened).outcome == "passed"
+    assert watcher.seen == ["phase 2", "2.1", "2.2", "passed", "phase 3", "3.1", "3.2", "passed"]
+    assert statuses(opened, 2) == ["completed"] * 3
+    assert opened.events.read()[0].data["supervised"] is True
+
+
+def test_pending_items_end_with_3_and_let_later_phases_run(mini):
+    code, opened = run(mini, {2: ['phase.item("2.1", not_built("later"))', *SOUND[2][1:]]} | NEXT)
+    assert code is ExitCode.WAITING
+    assert [phase.outcome for phase in summarize(opened).phases] == ["passed", "passed"]
+
+
+def test_a_failed_gate_ends_the_run(mini):
+    code, opened = run(mini, {2: ['phase.item("2.1", broken())', *SOUND[2][1:]]} | NEXT)
+    assert code is ExitCode.GATE_FAILED
+    assert [(phase.phase.number, phase.outcome) for phase in summarize(opened).phases] == [(2, "failed")]
+    assert summarize(opened).items["2.1"]["steps"][0]["remedy"] == "mend it"
+    assert not opened.notebook(checklist.phase(3)).exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "outcome", "unfinished"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "kernel died", ()),
+        (
+            'import os\nphase.item("2.1", check("Kills its kernel")(lambda: os.kill(os.getpid(), 9))())',
+            "kernel died",
+            ("2.1: Kills its kernel",),
+        ),
+        ("1 / 0", "failed", ()),
+        ("import sys; sys.exit(0)", "failed", ()),
+    ],
+)
+def test_a_notebook_that_stops_says_exactly_what_ran(mini, cell, outcome, unfinished):
+    code, opened = run(mini, {2: [SOUND[2][1], cell, *SOUND[2]]} | NEXT)
+    summary = summarize(opened)
+    assert code is (ExitCode.GATE_FAILED if outcome == "failed" else ExitCode.INTERRUPTED)
+    assert statuses(opened, 2) == ["completed", "failed", "pending", "pending", "pending"]
+    assert [(phase.phase.number, phase.outcome) for phase in summary.phases] == [(2, outcome)]
+    assert set(summary.items) == {"2.2"}
+    assert summary.unfinished == unfinished
+
+
+def test_a_cell_over_its_time_limit_is_stopped_and_recorded(mini):
+    toml = mini.environments[0] / "mini.toml"
+    toml.write_text(toml.read_text() + "\n[limits]\ncell = 2\n")
+    slow = 'import time\nphase.item("2.1", check("Sleeps")(lambda: time.sleep(600))())'
+    code, opened = run(mini, {2: [slow, *SOUND[2][1:]]} | NEXT)
+    summary = summarize(opened)
+    assert code is ExitCode.INTERRUPTED
+    assert statuses(opened, 2) == ["failed", "pending", "pending"]
+    assert (summary.phases[0].outcome, summary.phases[0].reason) == (
+        "timed out",
+        "a cell took longer than 2 s and was stopped",
+    )
+    finished = [event for event in opened.events.read() if event.name == "step finished"]
+    assert [event.data["reason"] for event in finished] == ["interrupted while it ran"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_runner_closes_the_record(mini, number):
+    marker = mini.root / "started"
+    slow = (
+        "import pathlib, time\n"
+        f"wait = lambda: (pathlib.Path({str(marker)!r}).touch(), time.sleep(600))\n"
+        'phase.item("2.1", check("Sleeps")(wait)())'
+    )
+    write_notebooks(mini, {2: [SOUND[2][1], slow, "phase.gate()"]} | NEXT)
+    command = [PROGRAMS / "runbook", "run", "mini", "--release", "v1", "--only", "2,3"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while not marker.exists():
+        assert time.monotonic() < deadline, "the step never began"
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED, output
+    (opened,) = archive.runs()
+    summary = summarize(opened)
+    assert statuses(opened, 2) == ["completed", "failed", "pending"]
+    assert (summary.outcome, summary.phases[0].outcome) == ("interrupted", "interrupted")
+    assert [phase.phase.number for phase in summary.phases] == [2]
+    assert "interrupted while it ran" in opened.events.path.read_text()
+    assert "Traceback" not in output
+
+
+def test_the_manifest_names_every_file_and_the_readmes_command_verifies_them(mini, kit):
+    _, opened = run(mini, SOUND)
+    statement = json.loads((opened.folder / manifest.NAME).read_text())
+    assert statement["predicate"]["results"] == {"2.1": "passed", "2.2": "passed"}
+    named = {subject["name"] for subject in statement["subject"]}
+    assert named == {"02_dependencies.ipynb", "events.jsonl"}
+    readme = (kit.root / "README.md").read_text()
+    command = re.search(r"<!-- verify -->\n```sh\n(.*?)\n```", readme, re.DOTALL)
+    assert command is not None
+    verify = ["bash", "-o", "pipefail", "-c", command[1]]
+    assert subprocess.run(verify, cwd=opened.folder).returncode == 0
+    with opened.notebook(checklist.phase(2)).open("a") as file:
+        file.write(" ")
+    assert subprocess.run(verify, cwd=opened.folder, capture_output=True).returncode != 0
+
+
+def test_plain_papermill_writes_the_same_record_unsupervised(mini):
+    write_notebooks(mini, SOUND)
+    source = mini.notebooks / checklist.phase(2).notebook
+    command = [PROGRAMS / "papermill", source, mini.root / "out.ipynb", "-p", "release", "v1", "--no-progress-bar"]
+    subprocess.run(command, check=True, capture_output=True)
+    (opened,) = archive.runs()
+    summary = summarize(opened)
+    assert summary.opened["supervised"] is False
+    assert {id: item["status"] for id, item in summary.items.items()} == {"2.1": "passed", "2.2": "passed"}
+
+
+def test_papermill_with_our_engine_is_supervised(mini):
+    write_notebooks(mini, SOUND)
+    source = mini.notebooks / checklist.phase(2).notebook
+    command = [PROGRAMS / "papermill", source, mini.root / "out.ipynb", "--engine", "runbook", "--no-progress-bar"]
+    subprocess.run(command, check=True, capture_output=True)
+    (opened,) = archive.runs()
+    assert summarize(opened).opened["supervised"] is True
+    assert (opened.folder / manifest.NAME).exists()
+
+
+def test_a_parameter_that_is_a_secret_is_refused(mini):
+    write_notebooks(mini, SOUND)
+    source, output = mini.notebooks / checklist.phase(2).notebook, mini.root / "out.ipynb"
+    secret = ["-p", "confirm", "mini-database-password"]
+    command = [PROGRAMS / "papermill", source, output, "--engine", "runbook", "--no-progress-bar", *secret]
+    completed = subprocess.run(command, capture_output=True, text=True)
+    assert completed.returncode != 0
+    assert "The value given for 'confirm' is a secret" in completed.stderr
+    assert not output.exists()
+    assert archive.runs() == ()
+
+
+def test_the_labs_notebooks_carry_their_parameters(mini):
+    write_notebooks(mini, SOUND)
+    env = environment.load("mini")
+    tag = release.find(env, "v1")
+    phases = runner.select(only=(2,))
+    opened = runner.open_run(env, tag, phases, runner.Options(dry_run=True))
+    first = runner.prepare_lab(opened, tag, phases, runner.Options(dry_run=True))
+    injected = next(
+        cell for cell in nbformat.read(first, as_version=4).cells if "injected-parameters" in cell.metadata.tags
+    )
+    assert f'run_id = "{opened.id}"' in injected.source
+    assert "dry_run = True" in injected.source
