@@ -327,6 +327,7 @@ async def _supervise(job: _Job, kernels: Kernels, watch: Watch | None) -> None:
     client = _Client(manager, kernel, job.timeout, watch)
     for number in previous:
         loop.add_signal_handler(number, client.stop)
+    others = asyncio.all_tasks()
     try:
         await client.run_cells()
     except TimeoutError as error:
@@ -335,11 +336,19 @@ async def _supervise(job: _Job, kernels: Kernels, watch: Watch | None) -> None:
     except DeadKernelError as error:
         raise Stopped("kernel died", "the kernel died before the notebook's end") from error
     finally:
+        await _cancel(asyncio.all_tasks() - others)
         await kernel.end()
         manager.notebook_complete()
         for number, handler in previous.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
+    """End what nbclient leaves behind when a cell does not come to its end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]

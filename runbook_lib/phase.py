@@ -129,22 +129,22 @@ class LivePhase:
         item = self.definition.item(id)
         if not steps:
             raise ConfigurationError(f"Item {id} was given no step.")
-        with _display(card.running(item.id, item.text, "")) as show:
-            results: list[StepResult] = []
-            images: list[Evidence] = []
-            for number, step in enumerate(steps, start=1):
-                blocked_by = next((r for r in results if r.kind == Kind.ACTION and r.status != Status.PASSED), None)
-                if blocked_by:
-                    results.append(_blocked(step, blocked_by))
-                    continue
-                with reporting(lambda line: show(card.running(item.id, item.text, self._mask.text(line)))):
-                    result, finding = self._execute(item, number, step)
-                results.append(result)
-                images += [e for e in finding.evidence if Path(e.name).suffix in SHOWN_IMAGES] if finding else []
-            outcome = ItemResult(item.id, item.text, tuple(results))
-            self._results[id] = outcome
-            self.run.events.append("item finished", phase=self.definition.number, **outcome.data())
-            show(card.bundle(outcome))
+        shown = _Display(card.running(item.id, item.text, ""))
+        results: list[StepResult] = []
+        images: list[Evidence] = []
+        for number, step in enumerate(steps, start=1):
+            blocked_by = next((r for r in results if r.kind == Kind.ACTION and r.status != Status.PASSED), None)
+            if blocked_by:
+                results.append(_blocked(step, blocked_by))
+                continue
+            with reporting(lambda line: shown.show_progress(card.running(item.id, item.text, self._mask.text(line)))):
+                result, finding = self._execute(item, number, step)
+            results.append(result)
+            images += [e for e in finding.evidence if Path(e.name).suffix in SHOWN_IMAGES] if finding else []
+        outcome = ItemResult(item.id, item.text, tuple(results))
+        self._results[id] = outcome
+        self.run.events.append("item finished", phase=self.definition.number, **outcome.data())
+        shown.show(card.bundle(outcome))
         for image in images:
             _show_image(image)
 
@@ -157,8 +157,7 @@ class LivePhase:
             outcome="passed" if passed else "failed",
             reason="" if passed else sentence,
         )
-        with _display(card.gate(self.definition.title, passed, sentence)):
-            pass
+        _Display(card.gate(self.definition.title, passed, sentence))
         if not passed:
             raise GateFailed(sentence)
 
@@ -298,25 +297,25 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-@contextmanager
-def _display(first: dict[str, Any]) -> Iterator[Any]:
-    """Show a MIME bundle that later ones replace, at most twice a second."""
-    from IPython.display import display
+class _Display:
+    """A MIME bundle on show, which later ones replace."""
 
-    handle = display(first, raw=True, display_id=True)
-    latest: list[dict[str, Any]] = [first]
-    shown = time.monotonic()
+    def __init__(self, first: dict[str, Any]) -> None:
+        from IPython.display import display
 
-    def show(bundle: dict[str, Any]) -> None:
-        nonlocal shown
-        latest[0] = bundle
-        if handle is not None and time.monotonic() - shown > 0.5:
-            handle.update(bundle, raw=True)
-            shown = time.monotonic()
+        self._handle = display(first, raw=True, display_id=True)
+        self._shown = time.monotonic()
 
-    yield show
-    if handle is not None and latest[0] is not first:
-        handle.update(latest[0], raw=True)
+    def show(self, bundle: dict[str, Any]) -> None:
+        """Replace what is shown."""
+        if self._handle is not None:
+            self._handle.update(bundle, raw=True)
+
+    def show_progress(self, bundle: dict[str, Any]) -> None:
+        """Replace what is shown, at most twice a second."""
+        if time.monotonic() - self._shown > 0.5:
+            self.show(bundle)
+            self._shown = time.monotonic()
 
 
 def _show_image(image: Evidence) -> None:

@@ -78,9 +78,7 @@ def test_each_item_has_its_text_and_one_cell_of_at_most_six_lines(notebook, phas
         assert text.cell_type == "markdown"
         assert item.id in text.source
         assert item.text in text.source
-        assert cell.source.startswith(f'phase.item("{item.id}"') or cell.source.startswith(
-            f'phase.item(\n    "{item.id}"'
-        )
+        assert cell.source.startswith(f'phase.item("{item.id}",')
         assert len(cell.source.splitlines()) <= 6
 
 

@@ -1,0 +1,232 @@
+"""Dumps of the live database: taken, verified, and restored into scratch databases."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook_lib import command, programs
+from runbook_lib.checks import database, dumps
+from runbook_lib.checks.dumps import RollbackPoint
+from runbook_lib.environment import Environment
+from runbook_lib.errors import Unanswerable
+from runbook_lib.release import Release
+from runbook_lib.step import Evidence, Finding, Table, action, progress
+
+if TYPE_CHECKING:
+    import psycopg
+
+SCRATCH_PREFIX: Final = "runbook_scratch_"
+
+
+@action("Take the rollback point before {release}")
+def rollback_point(env: Environment, release: Release) -> Finding:
+    """Dump the live database with its Alembic revision and its row counts, all of one snapshot, and verify the dump.
+
+    Raises
+    ------
+    Unanswerable
+        The database does not answer, pg_dump is missing or older than the server, or it failed.
+    """
+    return _taken(env, release)
+
+
+@action("Refresh the rollback point")
+def refresh(env: Environment, release: Release, facts: Mapping[str, Any]) -> Finding:
+    """Take the rollback point again; failed where the schema has moved since phase 3 took it.
+
+    Raises
+    ------
+    Unanswerable
+        This run has no rollback point yet; else as :func:`rollback_point`.
+    """
+    earlier = dumps.rollback_point(facts)
+    with database.connected(env) as connection:
+        now = database.revision(connection)
+    if now != earlier.revision:
+        return Finding(
+            ok=False,
+            observed=f"the live database is at revision {now}",
+            expected=f"revision {earlier.revision}, as when phase 3 took the rollback point",
+            remedy="find out who migrated the database meanwhile, then begin again at phase 3",
+        )
+    return _taken(env, release)
+
+
+def _taken(env: Environment, release: Release) -> Finding:
+    lack = _lack_of_space(env)
+    if lack:
+        return lack
+    started = time.monotonic()
+    point = take(env, release.tag)
+    seconds = time.monotonic() - started
+    found = dumps.faults(env, point)
+    return Finding(
+        ok=not found,
+        observed={
+            "file": point.file,
+            "size in bytes": point.size,
+            "SHA-256": point.sha256,
+            "revision": point.revision,
+            "seconds": round(seconds, 2),
+            "faults": found,
+        },
+        expected="a dump in custom format, mode 0600, that pg_restore reads and that holds every table",
+        remedy="see the faults; nothing was changed in the database",
+        tables=(Table(("table", "rows"), tuple(point.tables.items()), "Rows in the dump's snapshot"),),
+        evidence=(Evidence("pg_restore-list.txt", dumps.contents(env, point.path(env))),),
+        facts=point.facts(),
+    )
+
+
+def _lack_of_space(env: Environment) -> Finding | None:
+    """A failed finding where the backup folder's disk could not hold the dump; None where it can."""
+    env.backup.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with database.connected(env) as connection:
+        row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    # A dump is compressed and holds no indexes, so that the database's own size is more than it needs.
+    needed = env.database.minimum_free_bytes + (row[0] if row else 0)
+    free = shutil.disk_usage(env.backup.folder).free
+    if free >= needed:
+        return None
+    return Finding(
+        ok=False,
+        observed=f"{free:,} bytes free in the backup folder",
+        expected=f"{needed:,} bytes: database.minimum_free_bytes and the database's size",
+        remedy="free some space, or name another backup.folder in the TOML",
+    )
+
+
+def take(env: Environment, label: str) -> RollbackPoint:
+    """Dump the live database into the backup folder, mode 0600; a dump that failed leaves no file.
+
+    Parameters
+    ----------
+    label:
+        Part of the file's name, such as the release's tag.
+
+    Raises
+    ------
+    Unanswerable
+        The database does not answer, or pg_dump cannot or did not dump it.
+    """
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    safe_label = re.sub(r"[^\w.-]", "-", label)
+    path = env.backup.folder / f"{env.name}-{stamp}-{safe_label}.dump"
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with database.connected(env) as connection, connection.transaction():
+            # pg_dump reads the very snapshot in which we count, whatever is written meanwhile.
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            row = connection.execute("SELECT pg_export_snapshot()").fetchone()
+            assert row is not None
+            _dump(env, connection, path, row[0])
+            tables = database.row_counts(connection)
+            revision = database.revision(connection)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return RollbackPoint(path.name, dumps.digest(path), revision, path.stat().st_size, tables)
+
+
+def _dump(env: Environment, connection: psycopg.Connection[Any], path: Path, snapshot: str) -> None:
+    program = programs.postgres(env, "pg_dump")
+    require_version(program, connection.info.server_version // 10_000)
+    progress("pg_dump")
+    completed = command.run(
+        [program, "--format=custom", "--no-password", f"--snapshot={snapshot}", f"--file={path}"],
+        env=database.libpq_environment(database.url(env)),
+        timeout=env.limits.backup,
+    )
+    if not completed.ok:
+        raise Unanswerable(
+            f"pg_dump ended with {completed.returncode}: {completed.tail(3)}", remedy="see what pg_dump says"
+        )
+
+
+def require_version(program: Path, server: int) -> None:
+    """Raise Unanswerable where `program` is older than the server's major version, which it would refuse to dump."""
+    told = command.run([program, "--version"], timeout=30.0)
+    match = re.search(r"\) (\d+)", told.output)
+    if not told.ok or match is None:
+        raise Unanswerable(f"{program} does not tell its version: {told.tail(1)}", remedy=programs.REMEDIES["pg_dump"])
+    if int(match[1]) < server:
+        raise Unanswerable(
+            f"{program.name} is version {match[1]}, the server is version {server}: it cannot dump a newer server",
+            remedy=f"install PostgreSQL {server}'s client programs and name their folder as database.programs",
+        )
+
+
+@contextmanager
+def scratch_copy(env: Environment, point: RollbackPoint) -> Iterator[str]:
+    """Restore a dump into a scratch database of the same server; give its URL, and drop it in any case.
+
+    Raises
+    ------
+    Unanswerable
+        The application's role may not create databases, or pg_restore did not succeed.
+    """
+    with scratch_database(env) as address:
+        restore(env, point.path(env), address)
+        yield address
+
+
+@contextmanager
+def scratch_database(env: Environment) -> Iterator[str]:
+    """An empty database on the same server, dropped afterwards in any case."""
+    import psycopg
+    from psycopg import sql
+
+    name = f"{SCRATCH_PREFIX}{secrets.token_hex(4)}"
+    with database.connected(env) as connection:
+        try:
+            # template0 has nothing of this site's own, which the dump brings along.
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        except psycopg.errors.InsufficientPrivilege as error:
+            role = connection.info.user
+            raise Unanswerable(
+                f"role {role} may not create a scratch database", remedy=f'as a superuser: ALTER ROLE "{role}" CREATEDB'
+            ) from error
+    try:
+        yield database.with_database(database.url(env), name)
+    finally:
+        with database.connected(env) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def restore(env: Environment, dump: Path, address: str) -> None:
+    """Restore `dump` into the empty database at `address`, all of it or an error.
+
+    Raises
+    ------
+    Unanswerable
+        pg_restore did not succeed.
+    """
+    progress("pg_restore")
+    variables = database.libpq_environment(address)
+    completed = command.run(
+        [
+            programs.postgres(env, "pg_restore"),
+            "--exit-on-error",
+            "--no-owner",
+            "--no-privileges",
+            "--no-password",
+            f"--dbname={variables['PGDATABASE']}",
+            dump,
+        ],
+        env=variables,
+        timeout=env.limits.backup,
+    )
+    if not completed.ok:
+        raise Unanswerable(
+            f"pg_restore of {dump.name} ended with {completed.returncode}: {completed.tail(3)}",
+            remedy="a dump that cannot be restored is no backup: see what pg_restore says, then take it again",
+        )

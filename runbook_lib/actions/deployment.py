@@ -1,0 +1,117 @@
+"""Putting a release where it serves: on staging first, then in production."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from runbook_lib import platforms
+from runbook_lib import release as releases
+from runbook_lib.actions import migrate
+from runbook_lib.checks import staging as stage
+from runbook_lib.environment import Environment
+from runbook_lib.errors import Unanswerable
+from runbook_lib.platforms import Image
+from runbook_lib.release import Release
+from runbook_lib.step import Finding, Table, action, check
+
+PREVIOUS = "previous_release"
+DEPLOYED_AT = "deployed_at"
+
+
+@action("Deploy {release} to staging")
+def to_staging(env: Environment, release: Release) -> Finding:
+    """7.1.1: the environment named by ``staging`` receives the same commit as the same images, migrations first.
+
+    Raises
+    ------
+    NotApplicable
+        No staging is declared.
+    Unanswerable
+        The release has no images yet, or staging's platform does not answer.
+    """
+    staging = stage.of(env)
+    there = releases.find(staging, release.tag)
+    if there.commit != release.commit:
+        return Finding(
+            False,
+            f"on {staging.name} {release.tag} is commit {there.commit[:12]}",
+            f"commit {release.commit[:12]}",
+            "push the tag to staging's repository; nothing was deployed",
+        )
+    wanted = _digests(platforms.connect(env).tagged(release))
+    if not wanted:
+        raise Unanswerable(f"{release.tag} has no images", remedy="build and tag them first (6.2, 6.3)")
+    given = _digests(_images(staging, there, wanted))
+    if given != wanted:
+        return Finding(
+            False, given, wanted, "the build is not reproducible, or the checkout was changed; nothing was deployed"
+        )
+    migrated = migrate.apply(staging, there).run()
+    if not migrated.ok:
+        return migrated
+    platform = platforms.connect(staging)
+    platform.up(there)
+    deployed = platform.deployed()
+    return Finding(
+        ok=deployed == release.tag,
+        observed={"deployed": deployed, "commit": there.commit, "images": given, "migrated": migrated.observed},
+        expected={"deployed": release.tag, "commit": release.commit, "images": wanted},
+        remedy="look at staging's platform: it started something else",
+        tables=(Table(("service", "image on staging"), tuple(given.items())),),
+    )
+
+
+def _images(staging: Environment, release: Release, wanted: dict[str, str]) -> tuple[Image, ...]:
+    """Staging's images of the release, built and tagged there unless its tag names the wanted ones already."""
+    platform = platforms.connect(staging)
+    images = platform.tagged(release)
+    if _digests(images) == wanted:
+        return images
+    images = platform.build(release)
+    if _digests(images) == wanted:
+        platform.tag(release, images)
+    return images
+
+
+def _digests(images: Iterable[Image]) -> dict[str, str]:
+    return {image.service: image.digest for image in sorted(images, key=lambda image: image.service)}
+
+
+@check("What runs before the deployment is known")
+def before(env: Environment, release: Release) -> Finding:
+    """8.1, first: the release that rollback goes back to, and the time from which logs count, are put on record.
+
+    Where `release` itself runs already, as after an interrupted run, what was recorded before it stays.
+    """
+    now = datetime.now(UTC).isoformat()
+    deployed = platforms.connect(env).deployed()
+    if deployed is None:
+        seen = "nothing is deployed: a first deployment, with nothing to go back to"
+    elif deployed == release.tag:
+        seen = f"{deployed} is deployed already"
+    else:
+        seen = f"{deployed} is deployed"
+    return Finding(
+        ok=True,
+        observed=seen,
+        expected="the platform says what is deployed",
+        facts={DEPLOYED_AT: now} | ({PREVIOUS: deployed} if deployed not in (None, release.tag) else {}),
+    )
+
+
+@action("Start every service on {release}")
+def deploy(env: Environment, release: Release) -> Finding:
+    """8.1, last: every service on the release's tagged images; the migrations were applied by the action before."""
+    platform = platforms.connect(env)
+    earlier = platform.deployed()
+    images = _digests(platform.tagged(release))
+    platform.up(release)
+    deployed = platform.deployed()
+    return Finding(
+        ok=deployed == release.tag,
+        observed={"before": earlier, "deployed": deployed, "images": images},
+        expected={"deployed": release.tag},
+        remedy="the platform started something else: look at its deployments, and roll back (notebook 90)",
+        tables=(Table(("service", "image"), tuple(images.items())),),
+    )

@@ -1,0 +1,229 @@
+"""PostgreSQL as the application reaches it: the connection, the schema's revision, what its tables hold."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from runbook_lib import command
+from runbook_lib.checks.dependencies import backend_folder, interpreter
+from runbook_lib.checks.dotenv import read
+from runbook_lib.command import Completed
+from runbook_lib.environment import Environment
+from runbook_lib.errors import Unanswerable
+from runbook_lib.release import Release
+from runbook_lib.step import Finding, check
+
+if TYPE_CHECKING:
+    import psycopg
+
+ROUND_TRIPS: Final = 5
+APPLICATION: Final = "runbook"
+
+
+def url(env: Environment) -> str:
+    """The application's own database URL. Raises Unanswerable where the reference leads nowhere."""
+    return env.database.url.resolve().get_secret_value()
+
+
+def without_driver(address: str) -> str:
+    """The URL as libpq reads it: without a driver's suffix, such as ``+psycopg``."""
+    scheme, separator, rest = address.partition("://")
+    return f"{scheme.partition('+')[0]}{separator}{rest}"
+
+
+def with_database(address: str, name: str) -> str:
+    """The same server, user and driver, another database."""
+    return urlunsplit(urlsplit(address)._replace(path=f"/{quote(name, safe='')}"))
+
+
+def with_password(address: str, password: str) -> str:
+    """The same URL with another password."""
+    parts = urlsplit(address)
+    user, _, place = parts.netloc.rpartition("@")
+    netloc = f"{user.partition(':')[0]}:{quote(password, safe='')}@{place}"
+    return urlunsplit(parts._replace(netloc=netloc))
+
+
+def connect(address: str, *, timeout: float = 10.0) -> psycopg.Connection[Any]:
+    """An autocommitting connection, to be closed by ``with``.
+
+    Parameters
+    ----------
+    timeout:
+        Seconds for connecting.
+
+    Raises
+    ------
+    psycopg.OperationalError
+        The server is not there, or refuses.
+    Unanswerable
+        The URL is none that libpq can read; its text is not repeated, for it holds the password.
+    """
+    import psycopg
+
+    try:
+        return psycopg.connect(
+            without_driver(address),
+            autocommit=True,
+            connect_timeout=max(2, round(timeout)),
+            application_name=APPLICATION,
+        )
+    except psycopg.ProgrammingError:
+        raise Unanswerable("the database URL is no PostgreSQL URL", remedy="correct DATABASE_URL") from None
+
+
+@contextmanager
+def connected(env: Environment, address: str = "") -> Iterator[psycopg.Connection[Any]]:
+    """As :func:`connect`, to the environment's database or to `address`; a refusal is Unanswerable."""
+    import psycopg
+
+    try:
+        connection = connect(address or url(env), timeout=env.limits.request)
+    except psycopg.OperationalError as error:
+        raise Unanswerable(
+            f"PostgreSQL refused the connection: {error}".strip(), remedy="start the database, or correct DATABASE_URL"
+        ) from error
+    with connection:
+        yield connection
+
+
+def libpq_environment(address: str) -> dict[str, str]:
+    """The variables by which PostgreSQL's own programs reach `address`, so that no password stands in an argument."""
+    from psycopg import conninfo, pq
+
+    given = conninfo.conninfo_to_dict(without_driver(address))
+    variables = {option.keyword.decode(): option.envvar for option in pq.Conninfo.get_defaults()}
+    return {
+        variable.decode(): str(value)
+        for keyword, value in given.items()
+        if value is not None and (variable := variables.get(keyword))
+    }
+
+
+def revisions(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Alembic's revisions in this database, sorted; none where nothing was ever migrated."""
+    found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+    if not found or found[0] is None:
+        return ()
+    return tuple(sorted(row[0] for row in connection.execute("SELECT version_num FROM alembic_version")))
+
+
+def revision(connection: psycopg.Connection[Any]) -> str | None:
+    """The revision as one text, several joined by commas; None where nothing was ever migrated."""
+    return ", ".join(revisions(connection)) or None
+
+
+def row_counts(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """How many rows each table holds, counted exactly, by ``schema.table``."""
+    from psycopg import sql
+
+    tables = connection.execute(
+        "SELECT schemaname, tablename FROM pg_tables "
+        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
+    ).fetchall()
+    counts: dict[str, int] = {}
+    for schema, table in tables:
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))).fetchone()
+        counts[f"{schema}.{table}"] = row[0] if row else 0
+    return counts
+
+
+def run_in_release(
+    env: Environment, release: Release, *arguments: str, timeout: float, overrides: Mapping[str, str] | None = None
+) -> Completed:
+    """Run the release's own Python in its back end's folder, with the settings of the environment's .env file.
+
+    Parameters
+    ----------
+    timeout:
+        Seconds.
+    overrides:
+        Settings to replace; the database's URL is the environment's unless it is one of them.
+    """
+    settings = read(env.dotenv.file) | {"DATABASE_URL": url(env)} | dict(overrides or {})
+    return command.run(
+        [interpreter(env, release), *arguments], cwd=backend_folder(env, release), env=settings, timeout=timeout
+    )
+
+
+def heads(env: Environment, release: Release) -> tuple[str, ...]:
+    """The newest revisions among the release's migrations. Raises Unanswerable where Alembic does not tell."""
+    listed = run_in_release(env, release, "-m", "alembic", "heads", timeout=env.limits.migration)
+    if not listed.ok:
+        raise Unanswerable(f"alembic heads ended with {listed.returncode}: {listed.tail(3)}", remedy="see its output")
+    return tuple(sorted(re.findall(r"^(\S+)(?: \([^)]*\))* \(head\)", listed.output, re.MULTILINE)))
+
+
+def heads_finding(found: tuple[str, ...]) -> Finding | None:
+    """A failed finding where there is not exactly one head; None where there is."""
+    if len(found) == 1:
+        return None
+    return Finding(
+        ok=False,
+        observed={"heads": list(found)},
+        expected="exactly one head",
+        remedy="merge them in the application: alembic merge heads" if found else "add the application's migrations",
+    )
+
+
+@check("PostgreSQL accepts the application's own URL")
+def connects(env: Environment) -> Finding:
+    """Connect with the application's URL; server version, TLS and round-trip time are observed."""
+    import psycopg
+
+    expected = "a connection by the application's own URL"
+    try:
+        with connect(url(env), timeout=env.limits.request) as connection:
+            times = []
+            for _ in range(ROUND_TRIPS):
+                started = time.perf_counter()
+                connection.execute("SELECT 1")
+                times.append(time.perf_counter() - started)
+            info = connection.info
+            observed = {
+                "server": info.parameter_status("server_version"),
+                "database": info.dbname,
+                "user": info.user,
+                "TLS": connection.pgconn.ssl_in_use,
+                "round trip, median of 5, ms": round(statistics.median(times) * 1000, 3),
+            }
+    except psycopg.OperationalError as error:
+        return Finding(False, f"refused: {error}".strip(), expected, remedy="start the database, correct DATABASE_URL")
+    return Finding(True, observed, expected)
+
+
+@check("The application's own engine connects")
+def engine_connects(env: Environment, release: Release) -> Finding:
+    """The checklist's command, by the release's interpreter with the environment's settings."""
+    probe = env.application.backend.connection_probe
+    completed = run_in_release(env, release, "-c", probe, timeout=env.limits.request + 30.0)
+    return Finding(
+        ok=completed.ok and "DB OK" in completed.output,
+        observed=completed.tail(1) or f"exit code {completed.returncode}, nothing printed",
+        expected="DB OK, exit code 0",
+        remedy="read the kept output; is the database up, and is DATABASE_URL that of the application?",
+        evidence=(completed.evidence("engine.log"),),
+    )
+
+
+@check("The database is at the one head of {release}'s migrations")
+def at_head(env: Environment, release: Release) -> Finding:
+    """The live revision equals the release's only head; several heads fail with their names."""
+    found = heads(env, release)
+    failed = heads_finding(found)
+    if failed:
+        return failed
+    with connected(env) as connection:
+        current = revisions(connection)
+    return Finding(
+        ok=current == found,
+        observed={"current": list(current)},
+        expected={"head": found[0]},
+        remedy="run the migrations: item 8.1 applies them directly before the services start",
+    )

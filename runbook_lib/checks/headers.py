@@ -1,0 +1,130 @@
+"""Security headers of the front page: the value judged, not only the presence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from runbook_lib.checks import http
+from runbook_lib.environment import Environment, Request
+from runbook_lib.errors import Unanswerable
+from runbook_lib.step import Finding, check
+
+WHITESPACE: Final = "\t\n\f\r "
+"""ASCII whitespace as the CSP specification has it."""
+
+FETCH_DIRECTIVES: Final = (
+    *("child-src", "connect-src", "default-src", "font-src", "frame-src", "img-src", "manifest-src", "media-src"),
+    *("object-src", "script-src", "script-src-attr", "script-src-elem", "style-src", "style-src-attr"),
+    *("style-src-elem", "worker-src"),
+)
+WILDCARDS: Final = frozenset({"*", "http:", "https:", "ws:", "wss:", "http://*", "https://*"})
+STRICT_REFERRERS: Final = ("no-referrer", "same-origin", "strict-origin", "strict-origin-when-cross-origin")
+REFERRERS: Final = (*STRICT_REFERRERS, "no-referrer-when-downgrade", "origin", "origin-when-cross-origin", "unsafe-url")
+
+
+def _values(env: Environment, name: str) -> list[str]:
+    """Every value that the front page gives for a header. Raises Unanswerable where there is no front page."""
+    page = http.examine(env, Request(path="/"))
+    if page.answer is None or page.problems:
+        raise Unanswerable(
+            f"the front page could not be looked at: {page.observed}", remedy="bring the front page up first (S.3)"
+        )
+    return [value.strip() for value in page.answer.headers.get_list(name)]
+
+
+def parse_policies(values: list[str]) -> list[dict[str, tuple[str, ...]]]:
+    """Content security policies by directive, as the specification parses them.
+
+    Policies are divided by commas, directives by semicolons; names are lower-cased, and of a directive given
+    twice the first counts (W3C, Content Security Policy Level 3, section 2.2.1).
+    """
+    policies = []
+    for serialized in ",".join(values).split(","):
+        policy: dict[str, tuple[str, ...]] = {}
+        for directive in serialized.split(";"):
+            name, *sources = directive.strip(WHITESPACE).split() or [""]
+            if name:
+                policy.setdefault(name.lower(), tuple(sources))
+        if policy:
+            policies.append(policy)
+    return policies
+
+
+def policy_problems(policy: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """What a policy lets through that it should not: inline scripts, evaluated text, sources from anywhere."""
+    problems = []
+    scripts = next((name for name in ("script-src-elem", "script-src", "default-src") if name in policy), None)
+    if scripts is None:
+        problems.append("neither script-src nor default-src: scripts may come from anywhere")
+    else:
+        sources = [source.lower() for source in policy[scripts]]
+        # A browser that finds a nonce or a hash ignores 'unsafe-inline'.
+        trusted = any(source.startswith(("'nonce-", "'sha256-", "'sha384-", "'sha512-")) for source in sources)
+        if "'unsafe-inline'" in sources and not trusted:
+            problems.append(f"{scripts} allows 'unsafe-inline'")
+        if "'unsafe-eval'" in sources:
+            problems.append(f"{scripts} allows 'unsafe-eval'")
+        problems += [f"{scripts} allows {source}" for source in ("data:", "blob:") if source in sources]
+    if "object-src" not in policy and "default-src" not in policy:
+        problems.append("neither object-src nor default-src: plug-ins may come from anywhere")
+    problems += [
+        f"{name} has the wildcard {source}"
+        for name in FETCH_DIRECTIVES
+        for source in policy.get(name, ())
+        if source.lower() in WILDCARDS
+    ]
+    return problems
+
+
+@check("A content security policy is set, without inline scripts and wildcards")
+def content_security_policy(env: Environment) -> Finding:
+    """12.2.1: one enforced policy is sound; several policies apply together, so that one sound one is enough."""
+    policies = parse_policies(_values(env, "content-security-policy"))
+    problems = [policy_problems(policy) for policy in policies]
+    return Finding(
+        ok=any(not found for found in problems),
+        observed=min(problems, key=len, default=["no Content-Security-Policy"]) or policies,
+        expected="script-src or default-src without 'unsafe-inline', 'unsafe-eval' and wildcards",
+        remedy="let the edge send such a Content-Security-Policy; nonces or hashes allow single inline scripts",
+    )
+
+
+def _one_of(env: Environment, name: str, allowed: tuple[str, ...]) -> Finding:
+    """Every value given for a header is one of those allowed, and at least one is given."""
+    values = _values(env, name)
+    given = {part.strip().lower() for value in values for part in value.split(",")}
+    return Finding(
+        ok=bool(given) and given <= set(allowed),
+        observed=", ".join(values) or f"no {name}",
+        expected=" or ".join(allowed),
+        remedy=f"let the edge send {name}: {allowed[0]}, once",
+    )
+
+
+@check("X-Frame-Options keeps other sites from framing the page")
+def frame_options(env: Environment) -> Finding:
+    """12.2.2: ``DENY`` or ``SAMEORIGIN``; differing values are ignored by browsers and fail."""
+    finding = _one_of(env, "X-Frame-Options", ("deny", "sameorigin"))
+    contradicts = len({part.strip().lower() for part in str(finding.observed).split(",")}) > 1
+    return Finding(finding.ok and not contradicts, finding.observed, "DENY or SAMEORIGIN", finding.remedy)
+
+
+@check("X-Content-Type-Options is nosniff")
+def content_type_options(env: Environment) -> Finding:
+    """12.2.3: ``nosniff``."""
+    return _one_of(env, "X-Content-Type-Options", ("nosniff",))
+
+
+@check("Referrer-Policy tells other sites no path")
+def referrer_policy(env: Environment) -> Finding:
+    """12.2.4: of a list the last value that browsers know counts, and it must be a strict one."""
+    values = _values(env, "Referrer-Policy")
+    known = [part.strip().lower() for value in values for part in value.split(",")]
+    effective = next((policy for policy in reversed(known) if policy in REFERRERS), None)
+    return Finding(
+        ok=effective in STRICT_REFERRERS,
+        observed=", ".join(values) or "no Referrer-Policy",
+        expected=" or ".join(STRICT_REFERRERS),
+        remedy="let the edge send Referrer-Policy: strict-origin-when-cross-origin",
+    )

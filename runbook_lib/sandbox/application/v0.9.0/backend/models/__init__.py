@@ -1,0 +1,1 @@
+"""The database: its engine and its tables."""

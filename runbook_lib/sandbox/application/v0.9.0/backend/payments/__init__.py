@@ -1,0 +1,1 @@
+"""Reading payment requests; nothing here touches the network or the database."""

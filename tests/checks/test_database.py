@@ -1,0 +1,109 @@
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbook_lib import release as releases
+from runbook_lib.checks import database
+from runbook_lib.environment import Secret
+from runbook_lib.errors import Unanswerable
+from runbook_lib.release import Release
+
+
+@pytest.fixture(scope="module")
+def running(env):
+    """The release that the sandbox has installed and runs."""
+    return releases.find(env, "v0.9.0")
+
+
+@pytest.fixture
+def elsewhere(env, monkeypatch):
+    """The environment with another database URL."""
+
+    def make(url):
+        monkeypatch.setenv("ELSEWHERE", url)
+        return env.model_copy(update={"database": env.database.model_copy(update={"url": Secret(env="ELSEWHERE")})})
+
+    return make
+
+
+def test_the_applications_url(env):
+    finding = database.connects(env).run()
+    assert finding.ok
+    assert finding.observed["server"][0].isdigit()
+    assert finding.observed["round trip, median of 5, ms"] > 0
+
+
+@pytest.mark.parametrize("fault", ["port", "password"])
+def test_a_url_that_is_refused(env, elsewhere, fault):
+    url = database.url(env)
+    parts = urlsplit(url)
+    planted = url.replace(f":{parts.port}/", ":1/") if fault == "port" else database.with_password(url, "wrong one")
+    finding = database.connects(elsewhere(planted)).run()
+    assert not finding.ok
+    assert parts.password not in repr(finding)
+
+
+def test_a_text_that_is_no_url_is_not_repeated(elsewhere):
+    with pytest.raises(Unanswerable) as raised:
+        database.connects(elsewhere("postgresql://user:secret@[host/db")).run()
+    assert "secret" not in str(raised.value)
+
+
+def test_the_applications_engine(env, running):
+    finding = database.engine_connects(env, running).run()
+    assert finding.ok, finding.observed
+
+
+def test_an_engine_that_does_not_connect(env, elsewhere, running):
+    finding = database.engine_connects(elsewhere(database.with_password(database.url(env), "wrong")), running).run()
+    assert not finding.ok
+
+
+def test_a_release_that_is_not_installed(env, tmp_path):
+    with pytest.raises(Unanswerable, match="is not installed"):
+        database.engine_connects(env, Release("v9", "0" * 40, tmp_path)).run()
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        ("0002 (head)\n", ("0002",)),
+        ("INFO something\nb (head)\na (label) (head)\n", ("a", "b")),
+        ("ae1027a6acf (head) (mergepoint)\n", ("ae1027a6acf",)),
+        ("", ()),
+    ],
+)
+def test_heads_are_read(env, monkeypatch, listed, found):
+    from runbook_lib.command import Completed
+
+    monkeypatch.setattr(database, "run_in_release", lambda *a, **k: Completed((), 0, listed, 0.0))
+    assert database.heads(env, Release("v1", "0" * 40, env.application.releases)) == found
+
+
+PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=20)
+
+
+@given(PASSWORDS, PASSWORDS)
+def test_only_the_password_changes(old, new):
+    before = database.with_password("postgresql+psycopg://app:x@db.internal:5433/app?sslmode=require", old)
+    parts = urlsplit(database.with_password(before, new))
+    assert unquote(parts.password or "") == new
+    assert parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() == (
+        "postgresql+psycopg://db.internal:5433/app?sslmode=require"
+    )
+    assert psycopg.conninfo.conninfo_to_dict(database.without_driver(parts.geturl()))["password"] == new
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=20))
+def test_only_the_database_changes(name):
+    url = database.with_database("postgresql+psycopg://app:pw@db.internal/app?sslmode=require", name)
+    assert database.libpq_environment(url) == {
+        "PGHOST": "db.internal",
+        "PGUSER": "app",
+        "PGPASSWORD": "pw",
+        "PGDATABASE": name,
+        "PGSSLMODE": "require",
+    }

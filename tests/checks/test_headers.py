@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbook_lib.checks import headers
+from runbook_lib.errors import Unanswerable
+
+TOKEN = st.text(alphabet="abcxyz'*:/.-", min_size=1, max_size=12)
+POLICY = st.dictionaries(
+    st.text(alphabet="abcdef-", min_size=1, max_size=10), st.lists(TOKEN, max_size=3), min_size=1, max_size=4
+)
+
+
+@given(POLICY, st.sampled_from(["; ", ";", " ;\t", ";;"]))
+def test_a_policy_is_parsed_as_it_was_written(policy, divider):
+    text = divider.join(" ".join([name, *sources]) for name, sources in policy.items())
+    assert headers.parse_policies([text]) == [{name: tuple(sources) for name, sources in policy.items()}]
+
+
+@given(st.text())
+def test_any_text_is_parsed(text):
+    for policy in headers.parse_policies([text]):
+        assert all(name == name.lower() and name for name in policy)
+        assert isinstance(headers.policy_problems(policy), list)
+
+
+@given(POLICY, POLICY)
+def test_the_first_of_a_directive_given_twice_counts(first, second):
+    texts = ["; ".join(" ".join([name, *sources]) for name, sources in policy.items()) for policy in (first, second)]
+    (parsed,) = headers.parse_policies(["; ".join(texts)])
+    assert all(parsed[name] == tuple(sources) for name, sources in first.items())
+
+
+@given(POLICY)
+def test_inline_scripts_are_named_wherever_else_the_policy_is_strict(policy):
+    policy = {name: tuple(sources) for name, sources in policy.items()}
+    loose = {**policy, "script-src": ("'self'", "'UNSAFE-inline'")}
+    assert "script-src allows 'unsafe-inline'" in headers.policy_problems(loose)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "default-src 'self'",
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:",
+        "DEFAULT-SRC 'self'; script-src 'unsafe-inline' 'nonce-abc'",
+    ],
+)
+def test_sound_policies(policy):
+    assert [headers.policy_problems(one) for one in headers.parse_policies([policy])] == [[]]
+
+
+def run(check, serve, at, reply, **sent):
+    values = {name.replace("_", "-"): value for name, value in sent.items()}
+    return check(at(serve({"/": reply("<html>", headers=values)}).url)).run()
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("script-src 'self' 'unsafe-inline'; object-src 'none'", "'unsafe-inline'"),
+        ("default-src 'self' 'unsafe-inline'", "'unsafe-inline'"),
+        ("default-src *", "wildcard *"),
+        ("default-src 'self'; connect-src https:", "wildcard https:"),
+        ("default-src 'self'; script-src data:", "data:"),
+        ("img-src 'self'", "neither script-src nor default-src"),
+        ("", "no Content-Security-Policy"),
+    ],
+)
+def test_a_loose_policy_fails_and_is_named(serve, at, reply, policy, words):
+    finding = run(headers.content_security_policy, serve, at, reply, Content_Security_Policy=policy)
+    assert not finding.ok
+    assert words in str(finding.observed)
+
+
+def test_a_policy_that_only_reports_is_none(serve, at, reply):
+    sent = {"Content_Security_Policy_Report_Only": "default-src 'self'"}
+    assert not run(headers.content_security_policy, serve, at, reply, **sent).ok
+
+
+def test_of_several_policies_one_sound_one_is_enough(serve, at, reply):
+    sent = {"Content_Security_Policy": "img-src *, default-src 'self'"}
+    assert run(headers.content_security_policy, serve, at, reply, **sent).ok
+
+
+@pytest.mark.parametrize(
+    ("value", "ok"),
+    [("DENY", True), ("sameorigin", True), ("ALLOWALL", False), ("DENY, SAMEORIGIN", False), ("", False)],
+)
+def test_frame_options(serve, at, reply, value, ok):
+    assert run(headers.frame_options, serve, at, reply, X_Frame_Options=value).ok is ok
+
+
+@pytest.mark.parametrize(("value", "ok"), [("nosniff", True), ("NoSniff", True), ("sniff", False), ("", False)])
+def test_content_type_options(serve, at, reply, value, ok):
+    assert run(headers.content_type_options, serve, at, reply, X_Content_Type_Options=value).ok is ok
+
+
+@pytest.mark.parametrize(
+    ("value", "ok"),
+    [
+        ("strict-origin-when-cross-origin", True),
+        ("no-referrer", True),
+        ("unsafe-url, same-origin", True),
+        ("no-referrer, unsafe-url", False),
+        ("same-origin, of-tomorrow", True),
+        ("origin", False),
+        ("", False),
+    ],
+)
+def test_referrer_policy(serve, at, reply, value, ok):
+    assert run(headers.referrer_policy, serve, at, reply, Referrer_Policy=value).ok is ok
+
+
+ALL = (
+    headers.content_security_policy,
+    headers.frame_options,
+    headers.content_type_options,
+    headers.referrer_policy,
+)
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.__name__)
+def test_headers_pass_on_the_sandbox(env, check):
+    finding = check(env).run()
+    assert finding.ok, finding.observed
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.__name__)
+def test_headers_that_are_not_there_fail(serve, at, reply, check):
+    assert not check(at(serve({"/": reply("<html>")}).url)).run().ok
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.__name__)
+def test_the_headers_of_an_error_page_prove_nothing(serve, at, check):
+    with pytest.raises(Unanswerable, match="front page"):
+        check(at(serve({}).url)).run()

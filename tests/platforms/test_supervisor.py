@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import release as releases
+from runbook_lib.environment import Environment
+from runbook_lib.errors import Unanswerable
+from runbook_lib.platforms import connect
+from runbook_lib.platforms.interface import Service
+from runbook_lib.platforms.supervisor import Supervisor, calling
+from runbook_lib.release import Release
+
+
+@pytest.fixture
+def platform(staging_env: Environment) -> Iterator[Supervisor]:
+    """The staging stack's platform; v0.9.0 runs on it again afterwards."""
+    connected = connect(staging_env)
+    assert isinstance(connected, Supervisor)
+    yield connected
+    if connected.deployed() != "v0.9.0" or not all(service.up for service in connected.services()):
+        connected.up(releases.find(staging_env, "v0.9.0"))
+
+
+@pytest.fixture
+def old_release(staging_env: Environment) -> Release:
+    return releases.find(staging_env, "v0.9.0")
+
+
+def changed(env: Environment, **settings: object) -> Environment:
+    return env.model_copy(update={"platform": env.platform.model_copy(update=settings)})
+
+
+def service(platform: Supervisor, name: str) -> Service:
+    return next(service for service in platform.services() if service.name == name)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
+        time.sleep(0.05)
+
+
+def test_every_declared_service_is_told(platform: Supervisor) -> None:
+    services = platform.services()
+    assert [service.name for service in services] == ["database", "cache", "backend", "edge"]
+    for each in services:
+        assert (each.up, each.state, each.healthy) == (True, "RUNNING", None)
+        assert each.started is not None
+        assert each.started <= datetime.now(UTC)
+
+
+def test_a_service_that_supervisord_does_not_know_is_not_up(staging_env: Environment) -> None:
+    found = Supervisor(changed(staging_env, services=("mailer",))).services()
+    assert found == (Service("mailer", "MISSING", False, None, None, 0, "supervisord has no such program"),)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_nobody_at_the_socket_is_unanswerable(staging_env: Environment, tmp_path: Path) -> None:
+    with pytest.raises(Unanswerable, match="does not answer") as caught:
+        Supervisor(changed(staging_env, socket=tmp_path / "none.sock")).services()
+    assert "runbook sandbox up" in caught.value.remedy
+
+
+def test_a_daemon_that_hangs_is_unanswerable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook_lib.platforms.supervisor._ANSWER_SECONDS", 0.2)
+    path = Path(f"/tmp/runbook-test-{os.getpid()}.sock")
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(path))
+        deaf.listen()
+        try:
+            with pytest.raises(Unanswerable, match="timed out"), calling(path) as supervisord:
+                supervisord.getState()
+        finally:
+            path.unlink()
+
+
+def test_an_image_can_be_built_again_and_is_the_same(platform: Supervisor, old_release: Release) -> None:
+    (old_release.folder / "backend" / "leavings.txt").touch()
+    try:
+        built = platform.build(old_release)
+    finally:
+        (old_release.folder / "backend" / "leavings.txt").unlink()
+    assert [image.service for image in built] == ["backend", "frontend"]
+    assert {image.digest for image in built} == {image.digest for image in platform.tagged(old_release)}
+    assert not (platform.current / "backend" / "leavings.txt").exists()
+    assert not (platform.current / "backend" / "tests" / "__pycache__").exists()
+
+
+def test_a_release_without_images_is_not_started(platform: Supervisor, old_release: Release) -> None:
+    unknown = Release("v9.9.9", old_release.commit, old_release.folder)
+    assert platform.tagged(unknown) == ()
+    with pytest.raises(Unanswerable, match=r"v9\.9\.9 names no image of backend, frontend"):
+        platform.up(unknown)
+    assert platform.deployed() == "v0.9.0"
+
+
+def test_a_release_that_is_not_checked_out_is_not_built(
+    platform: Supervisor, old_release: Release, tmp_path: Path
+) -> None:
+    with pytest.raises(Unanswerable, match="lacks") as caught:
+        platform.build(Release("v0.9.0", old_release.commit, tmp_path))
+    assert "check v0.9.0 out" in caught.value.remedy
+
+
+def test_down_stops_the_release_and_nothing_else(platform: Supervisor, old_release: Release) -> None:
+    platform.down()
+    assert {service.name: service.up for service in platform.services()} == {
+        "database": True,
+        "cache": True,
+        "backend": False,
+        "edge": True,
+    }
+    platform.down()
+    platform.up(old_release)
+    assert all(service.up for service in platform.services())
+
+
+def test_a_crash_counts_as_a_restart_and_a_request_does_not(platform: Supervisor, old_release: Release) -> None:
+    platform.up(old_release)
+    assert service(platform, "backend").restarts == 0
+    before = service(platform, "backend").started
+    with calling(platform.settings.socket) as supervisord:
+        os.kill(supervisord.getProcessInfo("backend")["pid"], signal.SIGKILL)
+    eventually(lambda: service(platform, "backend").restarts >= 1 and service(platform, "backend").up)
+    assert service(platform, "backend").started != before
+    platform.up(old_release)
+    assert service(platform, "backend").restarts == 0
+
+
+def test_a_program_that_does_not_start_is_named_with_its_log(
+    staging_env: Environment, old_release: Release, platform: Supervisor
+) -> None:
+    impatient = Supervisor(changed(staging_env, start_seconds=3.0))
+    interpreter = platform.current.resolve() / "backend" / ".venv"
+    target = interpreter.readlink()
+    interpreter.unlink()
+    try:
+        with pytest.raises(Unanswerable, match=r"backend is \w+, expected RUNNING within 3 s") as caught:
+            impatient.up(old_release)
+    finally:
+        interpreter.symlink_to(target)
+    assert caught.value.remedy.endswith("backend.log")
+
+
+def test_execute_uses_the_deployed_folder_interpreter_and_settings(platform: Supervisor) -> None:
+    probe = "import os, sys; print(os.getcwd(), sys.prefix, os.environ['ENVIRONMENT'], sep='|')"
+    completed = platform.execute("backend", ["python", "-c", probe])
+    folder, prefix, mode = completed.output.strip().split("|")
+    assert Path(folder) == (platform.current / "backend").resolve()
+    assert Path(prefix).name == ".venv"
+    assert mode == "staging"
+
+
+def test_execute_reaches_the_database_as_the_checklist_does(platform: Supervisor) -> None:
+    completed = platform.execute("backend", ["python", "-c", platform.env.application.backend.connection_probe])
+    assert completed.output.strip() == "DB OK"
+
+
+def test_execute_where_nothing_is_deployed(staging_env: Environment, tmp_path: Path) -> None:
+    with pytest.raises(Unanswerable, match="no backend is deployed"):
+        Supervisor(changed(staging_env, folder=tmp_path)).execute("backend", ["python", "-V"])
+
+
+def test_logs_include_the_rotated_files_oldest_first(platform: Supervisor) -> None:
+    (newest,) = platform.log_files("cache")
+    rotated = [newest.with_name(f"{newest.name}.{number}") for number in (1, 2)]
+    for path, text in zip(rotated, ("second\n", "first\n"), strict=True):
+        path.write_text(text)
+    try:
+        assert platform.log_files("cache") == (rotated[1], rotated[0], newest)
+        assert platform.logs("cache").startswith("first\nsecond\n")
+    finally:
+        for path in rotated:
+            path.unlink()
+
+
+def test_a_service_without_a_log_is_unanswerable(platform: Supervisor) -> None:
+    with pytest.raises(Unanswerable, match="BAD_NAME"):
+        platform.log_files("mailer")
+
+
+def test_the_edge_goes_on_serving_while_a_release_is_started(platform: Supervisor, old_release: Release) -> None:
+    import ssl
+
+    import httpx
+
+    trust = ssl.create_default_context(cafile=platform.env.web.certificate_authority)
+    answers: list[int] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(verify=trust, timeout=10.0, trust_env=False) as client:
+            while not stop.is_set():
+                answers.append(client.get(platform.env.web.address("/")).status_code)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        platform.up(old_release)
+    finally:
+        stop.set()
+        asking.join()
+    assert set(answers) == {200}
