@@ -9,8 +9,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from runbook_lib import platforms
-from runbook_lib.checks.dumps import digest
 from runbook_lib.checks.dependencies import frontend_folder
+from runbook_lib.checks.dumps import digest
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.platforms import Image

@@ -62,6 +62,8 @@ class Sandbox:
         ------
         ConfigurationError
             Something cannot be created or started; the text says what and where to look.
+        Unanswerable
+            Another program did not do what it was asked for, or not in time.
         """
         with self._locked():
             self._create_application()
