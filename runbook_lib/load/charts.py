@@ -80,7 +80,9 @@ def distribution(result: Result, objectives: Objectives) -> Evidence:
         axes.stairs(counts, edges, fill=True, color="lightgrey", edgecolor="grey")
     for quantile, style in zip((50, 95, 99), ("--", "-", ":"), strict=True):
         value = result.percentile(quantile)
-        axes.axvline(max(value, 0.01), color="black", linestyle=style, linewidth=1, label=f"p{quantile} = {value:.1f} ms")
+        axes.axvline(
+            max(value, 0.01), color="black", linestyle=style, linewidth=1, label=f"p{quantile} = {value:.1f} ms"
+        )
     axes.set_xscale("log")
     text = f"objective: p95 below {objectives.p95_milliseconds:g} ms"
     _objective(axes, objectives.p95_milliseconds, text, vertical=True)

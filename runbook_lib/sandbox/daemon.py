@@ -132,7 +132,8 @@ def _programs(stack: Stack, ports: Ports) -> tuple[Program, ...]:
             "backend",
             _backend(stack, ports),
             stack.platform / "current" / "backend",
-            environment=f'PROMETHEUS_MULTIPROC_DIR="{stack.folder / "metrics"}"',
+            # The demo application sends errors to no tracker beyond this machine, whatever the .env file says.
+            environment=f'PROMETHEUS_MULTIPROC_DIR="{stack.folder / "metrics"}",SENTRY_HOSTS="{INNER}"',
         ),
         Program("edge", edge.server(stack, ports), stack.folder, environment=f'HOME="{stack.edge}"'),
     )

