@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,7 +34,9 @@ def open_ports(address: str, ports: Iterable[int]) -> frozenset[int]:
     Unanswerable
         The address cannot be reached from here at all.
     """
-    return asyncio.run(_scan(address, sorted(set(ports))))
+    # In a thread of its own: a notebook's kernel has a loop running already.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, _scan(address, sorted(set(ports)))).result()
 
 
 async def _scan(address: str, ports: list[int]) -> frozenset[int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 
@@ -91,3 +92,12 @@ def test_administration_is_judged_by_its_answer(serve, at, reply, answer, ok):
 def test_without_admin_paths_there_is_nothing_to_look_at(at):
     with pytest.raises(NotApplicable, match="admin_paths"):
         ports.administration_protected(scanned(at, 1, open_ports=[], admin_paths=[])).run()
+
+
+def test_ports_are_scanned_where_a_loop_runs_already():
+    """As in a notebook's kernel."""
+
+    async def scan():
+        return ports.open_ports("127.0.0.1", [1])
+
+    assert asyncio.run(scan()) == frozenset()
