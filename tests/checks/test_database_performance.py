@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbook_lib.checks import database, database_performance
+from runbook_lib.environment import Secret
+from runbook_lib.errors import Unanswerable
+
+SLOW = """\
+2026-03-01 12:00:00.000 UTC [9] app@db LOG:  duration: 1500.250 ms  statement: SELECT *
+\tFROM scans WHERE content = 'bitcoin:secret' AND id > 42
+2026-03-01 12:00:01.000 UTC [9] app@db LOG:  duration: 300.000 ms  execute s_1: INSERT INTO scans VALUES ($1, E'it\\'s')
+2026-03-01 12:00:02.000 UTC [9] app@db LOG:  duration: 9000.000 ms  statement: COPY scans TO stdout
+2026-03-01 12:00:03.000 UTC [9] app@db LOG:  connection authorized
+"""
+
+
+@given(st.text(alphabet="abc'\\$ 19;-\"", max_size=30))
+def test_no_string_outlives_its_query(secret):
+    quoted = secret.replace("'", "''")
+    assert database_performance.without_literals(f"SELECT '{quoted}'") == "SELECT ?"
+
+
+@given(st.text(max_size=40))
+def test_stripping_twice_changes_nothing_more(query):
+    once = database_performance.without_literals(query)
+    assert database_performance.without_literals(once) == once
+
+
+@pytest.mark.parametrize(
+    ("query", "stripped"),
+    [
+        ("SELECT 1, 2.5, -3e10 FROM t2", "SELECT ?, ?, -? FROM t2"),
+        ("SELECT $1, $22", "SELECT $1, $22"),
+        ("SELECT E'it\\'s', U&'d', B'01'", "SELECT ?, ?, ?"),
+        ("SELECT $$a 'b'$$, $tag$ $$ $tag$", "SELECT ?, ?"),
+        ('SELECT "it\'s 5" FROM "a""b"', 'SELECT "it\'s 5" FROM "a""b"'),
+        ("SELECT 'cut off", "SELECT ?"),
+    ],
+)
+def test_literals(query, stripped):
+    assert database_performance.without_literals(query) == stripped
+
+
+def test_a_log_is_read_with_its_continued_lines():
+    assert [(query.text, query.slowest) for query in database_performance.parse_log(SLOW)] == [
+        ("SELECT * FROM scans WHERE content = ? AND id > ?", 1500.25),
+        ("INSERT INTO scans VALUES ($1, ?)", 300.0),
+        ("COPY scans TO stdout", 9000.0),
+    ]
+
+
+def with_log(env, file):
+    return env.model_copy(update={"database": env.database.model_copy(update={"log_file": file})})
+
+
+def test_slow_queries_pass_on_the_sandbox(env):
+    finding = database_performance.slow_queries(env, deployed_at=datetime.now(UTC).isoformat()).run()
+    assert finding.ok, finding.observed
+
+
+def test_a_slow_query_in_the_log_fails_and_is_shown_without_literals(env, tmp_path):
+    log = tmp_path / "postgresql.log"
+    log.write_text(SLOW)
+    finding = database_performance.slow_queries(with_log(env, log)).run()
+    assert not finding.ok
+    assert "1 queries above 1000 ms" in finding.observed
+    assert finding.tables[0].rows[0][0] == "SELECT * FROM scans WHERE content = ? AND id > ?"
+    assert "secret" not in str(finding)
+
+
+def test_a_slow_query_from_before_the_deployment_passes(env, tmp_path):
+    log = tmp_path / "postgresql.log"
+    log.write_text(SLOW)
+    assert database_performance.slow_queries(with_log(env, log), deployed_at="2026-03-01T12:00:01+00:00").run().ok
+
+
+def test_a_log_that_cannot_be_read_or_would_not_show_it_is_no_verdict(env, tmp_path):
+    with pytest.raises(Unanswerable, match="cannot be read"):
+        database_performance.slow_queries(with_log(env, tmp_path / "gone.log")).run()
+    with pytest.raises(Unanswerable, match="cannot be read"):
+        database_performance.slow_queries(with_log(env, None)).run()
+    strict = env.model_copy(
+        update={"objectives": env.objectives.model_copy(update={"slow_query_milliseconds": 100.0})}
+    )
+    with pytest.raises(Unanswerable, match="log_min_duration_statement is 250 ms"):
+        database_performance.slow_queries(strict).run()
+
+
+@pytest.fixture
+def scratch(env, monkeypatch):
+    """An empty database beside the sandbox's own, and the environment that points to it."""
+    name = f"planted_{secrets.token_hex(4)}"
+    with database.connected(env) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        monkeypatch.setenv("PLANTED_DATABASE_URL", database.with_database(database.url(env), name))
+        reference = env.database.model_copy(update={"url": Secret(env="PLANTED_DATABASE_URL")})
+        yield env.model_copy(update={"database": reference})
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_statistics_of_the_extension_are_read(scratch):
+    with database.connected(scratch) as connection:
+        connection.execute(
+            "CREATE VIEW pg_stat_statements AS SELECT oid AS dbid, 'SELECT 7, ''x''' AS query, "
+            "1200.0::float AS max_exec_time, 3::bigint AS calls FROM pg_database"
+        )
+        (query,) = database_performance._from_statistics(connection)
+    assert (query.text, query.slowest, query.calls) == ("SELECT ?, ?", 1200.0, 3)
+
+
+def test_an_extension_that_does_not_answer_is_no_verdict(scratch):
+    with database.connected(scratch) as connection, pytest.raises(Unanswerable, match="does not answer"):
+        database_performance._from_statistics(connection)
+
+
+def test_indexes_pass_on_the_sandbox(env):
+    finding = database_performance.indexes_used(env).run()
+    assert finding.ok, finding.observed
+
+
+def plant_table(env, *, reads):
+    with database.connected(env) as connection:
+        connection.execute("CREATE TABLE planted AS SELECT g AS id, g % 10 AS value FROM generate_series(1, 5000) g")
+        connection.execute("CREATE INDEX planted_id ON planted (id)")
+        connection.execute("ANALYZE planted")
+        for query in reads:
+            connection.execute(query)
+        connection.execute("SELECT pg_stat_force_next_flush()")
+
+
+def small(env):
+    return env.model_copy(update={"database": env.database.model_copy(update={"sequential_scan_bytes": 1000})})
+
+
+def test_a_large_table_that_is_scanned_fails_and_is_named(scratch):
+    plant_table(scratch, reads=["SELECT count(*) FROM planted WHERE value = 3"] * 3)
+    finding = database_performance.indexes_used(small(scratch)).run()
+    assert not finding.ok
+    assert finding.observed["tables scanned"] == ["planted"]
+    assert finding.observed["indexes never used"] == ["planted_id"]
+    assert database_performance.indexes_used(scratch).run().ok, "a small table may be scanned"
+
+
+def test_a_large_table_that_is_read_by_index_passes(scratch):
+    plant_table(scratch, reads=["SELECT * FROM planted WHERE id = 7"] * 5)
+    finding = database_performance.indexes_used(small(scratch)).run()
+    assert finding.ok, finding.observed
+
+
+def test_an_invalid_index_fails_and_is_named(scratch):
+    plant_table(scratch, reads=[])
+    with database.connected(scratch) as connection, contextlib.suppress(psycopg.errors.UniqueViolation):
+        connection.execute("CREATE UNIQUE INDEX CONCURRENTLY broken ON planted (value)")
+    finding = database_performance.indexes_used(scratch).run()
+    assert not finding.ok
+    assert finding.observed["invalid indexes"] == ["broken"]
+
+
+def gentle(env, **objectives):
+    return env.model_copy(
+        update={
+            "load": env.load.model_copy(update={"duration_seconds": 1.0}),
+            "objectives": env.objectives.model_copy(update={"requests_per_second": 20.0, **objectives}),
+        }
+    )
+
+
+@contextlib.contextmanager
+def idle_in_transaction(env):
+    """A session that holds a transaction open."""
+    with database.connected(env) as connection, connection.transaction():
+        connection.execute("SELECT 1")
+        yield
+
+
+def test_connections_pass_on_the_sandbox(env):
+    finding = database_performance.connections(gentle(env)).run()
+    assert finding.ok, finding.observed
+    assert finding.observed["samples"] >= 5
+
+
+def test_too_many_connections_fail(env):
+    assert not database_performance.connections(gentle(env, connection_share=0.001)).run().ok
+
+
+def test_a_session_that_idles_in_a_transaction_fails(env):
+    with idle_in_transaction(env):
+        finding = database_performance.connections(gentle(env)).run()
+        assert not finding.ok
+        assert finding.observed["most idling too long"] >= 1
+
+
+def test_queries_execute_on_the_sandbox(env):
+    finding = database_performance.executing(env).run()
+    assert finding.ok, finding.observed
+
+
+def test_a_stuck_session_fails(env):
+    with idle_in_transaction(env):
+        deadline = time.monotonic() + 5
+        while (finding := database_performance.executing(env).run()).ok and time.monotonic() < deadline:
+            time.sleep(0.1)
+    assert not finding.ok
+    assert finding.observed["idle in a transaction above 1 s"] == 1
+
+
+def test_a_database_that_cannot_be_reached_is_no_verdict(env, monkeypatch):
+    monkeypatch.setenv("PLANTED_DATABASE_URL", "postgresql://u:p@127.0.0.1:1/d")
+    gone = env.model_copy(
+        update={"database": env.database.model_copy(update={"url": Secret(env="PLANTED_DATABASE_URL")})}
+    )
+    for check in (database_performance.slow_queries, database_performance.indexes_used, database_performance.executing):
+        with pytest.raises(Unanswerable):
+            check(gone).run()
