@@ -46,6 +46,11 @@ def _limiter() -> FixedWindowRateLimiter:
     return FixedWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **waits))
 
 
+def prepare() -> None:
+    """Make the limiter before the first request: made by several requests at once, its library fails to load Redis."""
+    _limiter()
+
+
 def ping() -> None:
     """Raise ConnectionError where Redis does not answer."""
     if not _limiter().storage.check():

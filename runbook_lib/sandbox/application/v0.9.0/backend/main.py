@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 import errors
 import health
+import limiter
 from api import docs, monitoring, providers, scan
 from cached import Cached
 from models.database import engine
@@ -20,7 +21,8 @@ logger = logging.getLogger("twiga.main")
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Say that we are there; close the pool at the end."""
+    """Be ready for many requests at once, and say that we are there; close the pool at the end."""
+    limiter.prepare()
     logger.info("version=%s environment=%s started", VERSION, settings().environment)
     yield
     engine.dispose()

@@ -64,3 +64,9 @@ def test_a_redis_that_is_not_there(monkeypatch: pytest.MonkeyPatch, scheme: str)
     with pytest.raises(StorageError):
         limiter._count("192.0.2.7")
     limiter._limiter.cache_clear()
+
+
+def test_it_is_made_before_the_first_request() -> None:
+    limiter._limiter.cache_clear()
+    with TestClient(main.create_app()):
+        assert limiter._limiter.cache_info().currsize == 1
