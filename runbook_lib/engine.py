@@ -235,7 +235,7 @@ class _Job:
     def prepare(cls, nb: Any, output_path: str | None, timeout: float | None) -> _Job:
         """Check the parameters, and open a run where the notebook is a phase's and none is named."""
         parameters = declared_parameters(nb)
-        _check_injected(nb, parameters)
+        check_parameters(nb.metadata.papermill.get("parameters", {}), parameters)
         mask, env, run, phase = Mask(home().root), None, None, None
         number = nb.metadata.get("runbook", {}).get("phase")
         if number is not None:
@@ -295,10 +295,6 @@ def check_parameters(given: Mapping[str, Any], declared: Mapping[str, Any]) -> N
                 f"The parameter '{name}' must be a {wanted.__name__}, but {value!r} was read as a "
                 f"{type(value).__name__}. With papermill, give text by -r {name} VALUE."
             )
-
-
-def _check_injected(nb: Any, declared: Mapping[str, Any]) -> None:
-    check_parameters(nb.metadata.papermill.get("parameters", {}), declared)
 
 
 def _refuse_secrets(values: Mapping[str, Any], mask: Mask) -> None:

@@ -270,9 +270,8 @@ class _Ended:
 
 def _blocked(step: Step, action: StepResult) -> StepResult:
     """A step that was not run, since the action before it did not pass."""
-    status = Status.PLANNED if action.status is Status.PLANNED else action.status
     reason = f"not run: it depends on '{action.title}', which is {action.status}"
-    return StepResult(step.name, step.kind, step.title, {}, status, None, None, reason, "", 0.0)
+    return StepResult(step.name, step.kind, step.title, {}, action.status, None, None, reason, "", 0.0)
 
 
 def _plain(value: Any) -> Any:

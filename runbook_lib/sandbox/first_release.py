@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from runbook_lib import command, release
-from runbook_lib.actions import build
-from runbook_lib.actions import install as actions
+from runbook_lib import release
+from runbook_lib.actions import build, install, migrate
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.platforms.supervisor import Supervisor
 from runbook_lib.release import Release
-from runbook_lib.sandbox import settings
-from runbook_lib.sandbox.layout import Stack
 from runbook_lib.sandbox.parallel import together
 from runbook_lib.step import Step, progress
 
@@ -29,17 +24,17 @@ WHERE NOT EXISTS (SELECT FROM scans)
 """
 
 
-def install(env: Environment) -> Release:
+def prepare(env: Environment) -> Release:
     """Check the release out beside the others, install and build it as phases 2 and 6 would; can be repeated."""
     found = release.find(env, TAG)
-    actions.checkout(env, found)
-    together(lambda: _carry_out(actions.backend(env, found)), lambda: _build_frontend(env, found))
+    install.checkout(env, found)
+    together(lambda: _carry_out(install.backend(env, found)), lambda: _build_frontend(env, found))
     return found
 
 
 def _build_frontend(env: Environment, found: Release) -> None:
     if env.application.frontend:
-        _carry_out(actions.frontend(env, found))
+        _carry_out(install.frontend(env, found))
         _carry_out(build.frontend(env, found))
 
 
@@ -50,14 +45,9 @@ def _carry_out(step: Step) -> None:
         raise ConfigurationError(f"{step.title} failed: {finding.observed}; {finding.remedy}")
 
 
-def deploy(env: Environment, stack: Stack, found: Release) -> None:
-    """Migrate the stack's database, fill it, build the images and start the services."""
-    progress(f"{stack.name}: migrating the database to {TAG}")
-    backend = found.folder / env.application.backend.folder
-    upgrade: list[str | Path] = [backend / ".venv" / "bin" / "python", "-m", "alembic", "upgrade", "head"]
-    upgraded = command.run(upgrade, cwd=backend, env=settings.values(stack), timeout=env.limits.migration)
-    if not upgraded.ok:
-        raise ConfigurationError(f"Alembic failed on {stack.name}: {upgraded.tail(5)}")
+def deploy(env: Environment, found: Release) -> None:
+    """Migrate the environment's database, fill it, build the images and start the services."""
+    _carry_out(migrate.apply(env, found))
     _fill(env)
     platform = Supervisor(env)
     platform.tag(found, platform.build(found))

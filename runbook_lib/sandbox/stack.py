@@ -115,10 +115,10 @@ class Sandbox:
 
     def _deploy_first_release(self) -> None:
         """On stacks where nothing was ever deployed; installing can be repeated, so that no half of it stays."""
-        bare = [(env, stack) for env, stack in self._environments() if Supervisor(env).deployed() is None]
+        bare = [env for env, _ in self._environments() if Supervisor(env).deployed() is None]
         if bare:
-            found = first_release.install(bare[0][0])
-            together(*(partial(first_release.deploy, env, stack, found) for env, stack in bare))
+            found = first_release.prepare(bare[0])
+            together(*(partial(first_release.deploy, env, found) for env in bare))
 
     def _environments(self) -> tuple[tuple[Environment, Stack], ...]:
         return tuple((environment.read(stack.environment), stack) for stack in self.stacks)

@@ -7,32 +7,19 @@ import pytest
 
 from runbook_lib.actions import backup, dotenv_file
 from runbook_lib.checks import database, dumps
-from runbook_lib.environment import Database, Dotenv, Secret
+from runbook_lib.environment import Database
 from runbook_lib.errors import Unanswerable
 
 
 @pytest.fixture
-def live(env, tmp_path):
+def live(env, tmp_path, on_database):
     """An environment whose database is a scratch one with two tables, one of them Alembic's."""
     with backup.scratch_database(env) as address:
         with database.connected(env, address) as connection:
             connection.execute("CREATE TABLE scans (id int); INSERT INTO scans SELECT generate_series(1, 100)")
             connection.execute("CREATE TABLE alembic_version (version_num text)")
             connection.execute("INSERT INTO alembic_version VALUES ('0001')")
-        yield on_database(env, tmp_path, address)
-
-
-def on_database(env, tmp_path, address):
-    file = tmp_path / ".env"
-    dotenv_file.write(file, {"DATABASE_URL": address})
-    url = Secret(file=file, key="DATABASE_URL")
-    return env.model_copy(
-        update={
-            "dotenv": Dotenv(file=file),
-            "database": env.database.model_copy(update={"url": url}),
-            "backup": env.backup.model_copy(update={"folder": tmp_path / "backups"}),
-        }
-    )
+        yield on_database(tmp_path, address)
 
 
 def with_database(env, **changed):

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook_lib import release as releases
-from runbook_lib.actions import backup, dotenv_file, migrate
+from runbook_lib.actions import backup, migrate
 from runbook_lib.checks import database, dumps
-from runbook_lib.environment import Dotenv, Secret
 from runbook_lib.errors import Unanswerable
 from runbook_lib.release import Release
 
@@ -54,33 +53,18 @@ def next_release(env, running, tmp_path):
     return make
 
 
-def on_database(env, folder, address):
-    """`env` with another database, and a backup folder and a .env file of its own."""
-    file = folder / ".env"
-    shutil.copy(env.dotenv.file, file)
-    dotenv_file.write(file, {"DATABASE_URL": address})
-    url = Secret(file=file, key="DATABASE_URL")
-    return env.model_copy(
-        update={
-            "dotenv": Dotenv(file=file),
-            "database": env.database.model_copy(update={"url": url}),
-            "backup": env.backup.model_copy(update={"folder": folder / "backups"}),
-        }
-    )
-
-
 @pytest.fixture
-def empty(env, tmp_path):
+def empty(env, tmp_path, on_database):
     """An environment whose database is a scratch one with nothing in it."""
     with backup.scratch_database(env) as address:
-        yield on_database(env, tmp_path, address)
+        yield on_database(tmp_path, address)
 
 
 @pytest.fixture(scope="module")
-def seed(env, running, tmp_path_factory):
+def seed(env, running, tmp_path_factory, on_database):
     """A dump of a database at the running release's revision with three scans in it."""
     with backup.scratch_database(env) as address:
-        own = on_database(env, tmp_path_factory.mktemp("seed"), address)
+        own = on_database(tmp_path_factory.mktemp("seed"), address)
         assert migrate.apply(own, running[0]).run().ok
         with database.connected(own) as connection:
             connection.execute(

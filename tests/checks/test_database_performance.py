@@ -88,9 +88,7 @@ def test_a_log_that_cannot_be_read_or_would_not_show_it_is_no_verdict(env, tmp_p
         database_performance.slow_queries(with_log(env, tmp_path / "gone.log")).run()
     with pytest.raises(Unanswerable, match="cannot be read"):
         database_performance.slow_queries(with_log(env, None)).run()
-    strict = env.model_copy(
-        update={"objectives": env.objectives.model_copy(update={"slow_query_milliseconds": 100.0})}
-    )
+    strict = env.model_copy(update={"objectives": env.objectives.model_copy(update={"slow_query_milliseconds": 100.0})})
     with pytest.raises(Unanswerable, match="log_min_duration_statement is 250 ms"):
         database_performance.slow_queries(strict).run()
 

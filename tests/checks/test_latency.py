@@ -47,7 +47,7 @@ def test_a_limited_endpoint_is_asked_below_its_limit(serve, at, reply):
 def test_the_response_time_passes_on_the_sandbox(env):
     finding = latency.response_time(env).run()
     assert finding.ok, finding.observed
-    phases = dict((row[0], float(row[1])) for row in finding.tables[0].rows)
+    phases = {row[0]: float(row[1]) for row in finding.tables[0].rows}
     assert phases["TLS handshake"] > 0
     assert phases["total"] < 200
 
@@ -70,7 +70,7 @@ def test_a_slow_answer_fails(serve, at, reply):
     _, env = service(serve, at, reply, seconds=0.03, objectives={"p95_milliseconds": 20})
     finding = latency.response_time(env).run()
     assert not finding.ok
-    rows = dict((row[0], float(row[1])) for row in finding.tables[0].rows)
+    rows = {row[0]: float(row[1]) for row in finding.tables[0].rows}
     assert rows["until the first byte"] >= 30
 
 

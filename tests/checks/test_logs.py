@@ -50,9 +50,12 @@ class Platform:
         return self.text
 
 
+DEPLOYED_AT = START.isoformat()
+
+
 @pytest.fixture
 def logged(at, monkeypatch):
-    def run(text, *, deployed_at=START.isoformat(), started=None):
+    def run(text, *, deployed_at=DEPLOYED_AT, started=None):
         monkeypatch.setattr(platforms, "connect", lambda env: Platform(text, started))
         return logs.no_critical(at("http://127.0.0.1:1"), deployed_at=deployed_at).run()
 

@@ -134,7 +134,8 @@ def test_a_transaction_that_is_accepted_and_not_kept_fails(env):
 
 
 @pytest.mark.parametrize(
-    "query", ["SELECT 1 FROM none_such", "SELECT 1 WHERE 'a' = %(no_such_member)s", "DELETE FROM scans WHERE id = %(id)s"]
+    "query",
+    ["SELECT 1 FROM none_such", "SELECT 1 WHERE 'a' = %(no_such_member)s", "DELETE FROM scans WHERE id = %(id)s"],
 )
 def test_a_query_that_cannot_be_asked_is_no_verdict(env, query):
     with pytest.raises(Unanswerable, match=r"api\.stored"):
