@@ -12,11 +12,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "runbook_lib"
 
 FLOORS = [
-    {"errors", "home"},
+    {"errors", "home", "observation"},
     {"step"},
     {"command"},
     {"environment", "checklist", "programs"},
-    {"release"},
+    {"release", "installers"},
     {"record"},
     {"platforms", "load"},
     {"checks"},

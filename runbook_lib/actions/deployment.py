@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import migrate
+from runbook_lib.checks import readiness
 from runbook_lib.checks import staging as stage
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
@@ -55,7 +56,13 @@ def to_staging(env: Environment, release: Release) -> Finding:
     deployed = platform.deployed()
     return Finding(
         ok=deployed == release.tag,
-        observed={"deployed": deployed, "commit": there.commit, "images": given, "migrated": migrated.observed},
+        observed={
+            "deployed": deployed,
+            "commit": there.commit,
+            "images": given,
+            "migrated": migrated.observed,
+            "answers": _answers(staging),
+        },
         expected={"deployed": release.tag, "commit": release.commit, "images": wanted},
         remedy="look at staging's platform: it started something else",
         tables=(Table(("service", "image on staging"), tuple(given.items())),),
@@ -72,6 +79,12 @@ def _images(staging: Environment, release: Release, wanted: dict[str, str]) -> t
     if _digests(images) == wanted:
         platform.tag(release, images)
     return images
+
+
+def _answers(env: Environment) -> str:
+    """When the service answered for the first time; whether it answers well is for the checks that follow."""
+    waited = readiness.wait_for_answer(env, env.platform.start_seconds)
+    return f"not within {env.platform.start_seconds:g} s" if waited is None else f"after {waited:.1f} s"
 
 
 def _digests(images: Iterable[Image]) -> dict[str, str]:
@@ -110,7 +123,7 @@ def deploy(env: Environment, release: Release) -> Finding:
     deployed = platform.deployed()
     return Finding(
         ok=deployed == release.tag,
-        observed={"before": earlier, "deployed": deployed, "images": images},
+        observed={"before": earlier, "deployed": deployed, "images": images, "answers": _answers(env)},
         expected={"deployed": release.tag},
         remedy="the platform started something else: look at its deployments, and roll back (notebook 90)",
         tables=(Table(("service", "image"), tuple(images.items())),),

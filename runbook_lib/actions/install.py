@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from runbook_lib import command, programs
 from runbook_lib.checks.dependencies import backend_folder, frontend_folder
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
+from runbook_lib.installers import installer
 from runbook_lib.release import Release
 from runbook_lib.step import Finding, action, progress
 
@@ -43,15 +43,15 @@ def backend(env: Environment, release: Release) -> Finding:
     # Requirements may refer to others beside them.
     wanted = digest_of([requirements, *sorted(folder.glob("*.txt"))])
     venv = folder / ".venv"
-    if _installed(venv, wanted) and _pip(venv, env, "check").ok:
+    if _installed(venv, wanted) and _fits_together(env, venv):
         return Finding(True, "the virtual environment holds exactly the requirements already", "installed")
     progress("making the virtual environment")
-    made = command.run([sys.executable, "-m", "venv", "--clear", venv], timeout=env.limits.install)
+    by = installer(env)
+    made = command.run(by.create(venv), timeout=env.limits.install)
     if not made.ok:
         raise Unanswerable(f"no virtual environment: {made.tail(3)}", remedy="install Python's venv module")
-    # Modules are compiled when they are first imported; compiling them all takes as long as the rest.
     progress(f"{env.application.backend.installer} install -r {requirements.name}")
-    installed = command.run([*_installer(env, venv / "bin" / "python"), "-r", requirements], timeout=env.limits.install)
+    installed = command.run(by.install(venv / "bin" / "python", requirements), timeout=env.limits.install)
     if installed.ok:
         (venv / INSTALLED).write_text(wanted, encoding="utf-8")
     return Finding(
@@ -141,21 +141,11 @@ def digest_of(files: Iterable[Path]) -> str:
     return sum_of_all.hexdigest()
 
 
+def _fits_together(env: Environment, venv: Path) -> bool:
+    words = installer(env).inspect(venv / "bin" / "python", "check")
+    return command.run(words, timeout=env.limits.install).ok
+
+
 def _installed(folder: Path, wanted: str) -> bool:
     stamp = folder / INSTALLED
     return stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted
-
-
-def _installer(env: Environment, python: Path) -> list[str | Path]:
-    """The words that install into the virtual environment of `python`."""
-    if env.application.backend.installer == "uv":
-        return [programs.program("uv"), "pip", "install", "--python", python]
-    pip = ["-m", "pip", "--no-input", "--disable-pip-version-check"]
-    return [python, *pip, "install", "--no-compile", "--progress-bar=off"]
-
-
-def _pip(venv: Path, env: Environment, *arguments: str) -> command.Completed:
-    return command.run(
-        [venv / "bin" / "python", "-m", "pip", "--no-input", "--disable-pip-version-check", *arguments],
-        timeout=env.limits.install,
-    )

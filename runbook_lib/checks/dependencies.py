@@ -10,6 +10,7 @@ from runbook_lib import command, programs
 from runbook_lib.command import Completed
 from runbook_lib.environment import Environment
 from runbook_lib.errors import NotApplicable, Unanswerable
+from runbook_lib.installers import installer
 from runbook_lib.release import Release
 from runbook_lib.step import Evidence, Finding, Table, check
 
@@ -36,24 +37,24 @@ def interpreter(env: Environment, release: Release) -> Path:
 
 @check("{release}'s installed packages fit together")
 def consistent(env: Environment, release: Release) -> Finding:
-    """``pip check`` finds nothing broken; every resolved version is kept.
+    """The installer's ``check`` finds nothing broken; every resolved version is kept.
 
     Raises
     ------
     Unanswerable
-        The release is not installed, or pip does not answer.
+        The release is not installed, or the installer does not answer.
     """
-    listed = _pip(env, release, "list", "--format=json")
+    listed = _inspected(env, release, "list", "--format=json")
     try:
         packages = json.loads(listed.output[listed.output.index("[") :])
     except ValueError as error:
         raise Unanswerable(f"pip list gave no list: {listed.tail(2)}", remedy="run item 2.1 again") from error
-    checked = _pip(env, release, "check")
+    checked = _inspected(env, release, "check")
     rows = tuple((package["name"], package["version"]) for package in packages)
     return Finding(
         ok=checked.ok,
         observed=checked.output.strip().splitlines() or f"exit code {checked.returncode}",
-        expected="No broken requirements found.",
+        expected="nothing missing, nothing incompatible",
         remedy="correct the versions in requirements.txt and release anew",
         tables=(Table(("package", "version"), rows, f"{len(rows)} packages"),),
         evidence=(Evidence("packages.json", json.dumps(packages, indent=1)), checked.evidence("pip-check.log")),
@@ -90,8 +91,6 @@ def frontend_tree(env: Environment, release: Release) -> Finding:
     )
 
 
-def _pip(env: Environment, release: Release, *arguments: str) -> Completed:
-    return command.run(
-        [interpreter(env, release), "-m", "pip", "--no-input", "--disable-pip-version-check", *arguments],
-        timeout=env.limits.install,
-    )
+def _inspected(env: Environment, release: Release, *verb: str) -> Completed:
+    words = installer(env).inspect(interpreter(env, release), *verb)
+    return command.run(words, timeout=env.limits.install)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,20 +170,10 @@ def _wait_for_database(stack: Stack) -> None:
 
 def _wait_for_answer(stack: Stack, env: Environment) -> None:
     """Wait until the back end answers through the edge, whatever it says."""
-    import httpx
+    from runbook_lib.checks import readiness
 
-    trust = ssl.create_default_context(cafile=env.web.certificate_authority)
-    deadline = time.monotonic() + _READY_SECONDS
-    progress(f"{stack.name}: waiting for {env.web.url}")
-    with httpx.Client(verify=trust, timeout=5.0, trust_env=False) as client:
-        while time.monotonic() < deadline:
-            try:
-                if client.get(env.web.address("/health")).status_code != httpx.codes.BAD_GATEWAY:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(_POLL_SECONDS)
-    raise ConfigurationError(f"{stack.name}: the application does not answer at {env.web.url}; read {stack.logs}")
+    if readiness.wait_for_answer(env, _READY_SECONDS) is None:
+        raise ConfigurationError(f"{stack.name}: the application does not answer at {env.web.url}; read {stack.logs}")
 
 
 def _status(stack: Stack) -> StackStatus:

@@ -8,7 +8,7 @@ import pytest
 from runbook_lib import release as releases
 from runbook_lib.actions import install
 from runbook_lib.checks import dependencies
-from runbook_lib.environment import Application, Frontend
+from runbook_lib.environment import Application, Backend, Frontend
 from runbook_lib.errors import NotApplicable, Unanswerable
 
 WHEEL = {
@@ -29,8 +29,8 @@ LOCK = {
 }
 
 
-@pytest.fixture(scope="module")
-def application(env, tmp_path_factory):
+@pytest.fixture(scope="module", params=["pip", "uv"])
+def application(env, tmp_path_factory, request):
     """An environment with an application of its own: one requirement and one package, both on this disk."""
     folder = tmp_path_factory.mktemp("application")
     wheel = folder / "kit_sample-1.0-py3-none-any.whl"
@@ -44,7 +44,12 @@ def application(env, tmp_path_factory):
     write(repository / "frontend" / "package-lock.json", json.dumps(LOCK))
     git(repository, "init", "--quiet")
     commit(repository, "v1")
-    declared = Application(repository=repository, releases=folder / "releases", frontend=Frontend())
+    declared = Application(
+        repository=repository,
+        releases=folder / "releases",
+        backend=Backend(installer=request.param),
+        frontend=Frontend(),
+    )
     return env.model_copy(update={"application": declared})
 
 
@@ -73,6 +78,12 @@ def commit(repository, tag):
     git(repository, "tag", tag)
 
 
+def replace(path, text):
+    """Not in place: uv links files from its cache."""
+    path.unlink()
+    path.write_text(text)
+
+
 def site_packages(env, release):
     return next((dependencies.backend_folder(env, release) / ".venv" / "lib").glob("python*/site-packages"))
 
@@ -88,17 +99,18 @@ def test_a_requirement_that_nothing_meets(application, installed):
     metadata = site_packages(application, installed) / "kit_sample-1.0.dist-info" / "METADATA"
     sound = metadata.read_text()
     try:
-        metadata.write_text(f"{sound}Requires-Dist: kit-missing>=2\n")
+        replace(metadata, f"{sound}Requires-Dist: kit-missing>=2\n")
         finding = dependencies.consistent(application, installed).run()
     finally:
-        metadata.write_text(sound)
+        replace(metadata, sound)
     assert not finding.ok
     assert "kit-missing" in str(finding.observed)
 
 
 def test_an_installation_is_left_alone_and_a_broken_one_made_anew(application, installed):
     assert "already" in install.backend(application, installed).run().observed
-    shutil.rmtree(site_packages(application, installed) / "pip")
+    metadata = site_packages(application, installed) / "kit_sample-1.0.dist-info" / "METADATA"
+    replace(metadata, f"{metadata.read_text()}Requires-Dist: kit-missing>=2\n")
     assert install.backend(application, installed).run().observed["exit code"] == 0
     assert dependencies.consistent(application, installed).run().ok
 
