@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook_lib.checks import database, load, logs
+from runbook_lib.checks import database, logs, sessions
+from runbook_lib.checks.load import Loaded
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.load import charts
-from runbook_lib.step import Finding, Table, check, progress
+from runbook_lib.observation import Observation
+from runbook_lib.step import Finding, Table, check
 
 if TYPE_CHECKING:
     import psycopg
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 WORST: Final = 10
 LOG_BYTES: Final = 20_000_000
 """Of a server's log the newest part of this size is read."""
-POLL_SECONDS: Final = 0.1
-STUCK_SECONDS: Final = 1.0
-"""A session that waits for a lock, or idles in a transaction, for longer than this is stuck."""
-POOL_SECONDS: Final = 5.0
 STATEMENTS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH")
 """What an application says; backups and migrations say other things, which may take their time."""
 
@@ -205,81 +201,28 @@ def indexes_used(env: Environment) -> Finding:
     )
 
 
-ACTIVITY: Final = f"""
-    SELECT count(*),
-           count(*) FILTER (WHERE state = 'active'),
-           count(*) FILTER (WHERE state LIKE 'idle in transaction%'),
-           count(*) FILTER (WHERE wait_event_type = 'Lock'),
-           count(*) FILTER (WHERE state LIKE 'idle in transaction%' AND now() - state_change > '{STUCK_SECONDS} s'),
-           count(*) FILTER (WHERE wait_event_type = 'Lock' AND now() - query_start > '{STUCK_SECONDS} s')
-    FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
-"""  # noqa: S608 (nothing from outside)
-COUNTS: Final = ("total", "active", "idle in transaction", "waiting", "idling too long", "waiting too long")
-
-
 @check("The connection pool holds under load")
-def connections(env: Environment) -> Finding:
-    """11.3.3: sessions of all databases on the server, sampled while a short load at the declared rate runs.
+def connections(env: Environment, loaded: Observation[Loaded]) -> Finding:
+    """11.3.3: sessions of all databases on the server, sampled while the load of 11.1 ran.
 
     At most ``objectives.connection_share`` of max_connections in use; none idles in a transaction or waits for a
     lock for longer than a second.
     """
-    import pandas as pd
-
-    with database.connected(env) as connection:
-        row = connection.execute("SELECT setting::int FROM pg_settings WHERE name = 'max_connections'").fetchone()
-        maximum = int(row[0]) if row else 0
-        progress(f"{env.objectives.requests_per_second:g} requests/s for {POOL_SECONDS:g} s")
-        asked = load.profile(env, duration=min(POOL_SECONDS, env.load.duration_seconds), ramp=1.0)
-        with _watching(connection) as watch:
-            result = load.engine(env).run(asked, env.objectives)
-    if watch.stopped_by is not None or not watch.samples:
-        raise Unanswerable(
-            f"the sessions could not be watched to the end: {watch.stopped_by or 'no sample'}",
-            remedy="see the database's log; had it no connection left?",
-        )
-    samples = pd.DataFrame(watch.samples, columns=["seconds", *COUNTS])
-    most = samples[list(COUNTS)].max()
+    seen = loaded.for_item("11.3.3")
+    if isinstance(seen.sessions, Unanswerable):
+        raise seen.sessions
+    samples, maximum = seen.sessions.samples, seen.sessions.maximum
+    most = samples[list(sessions.COUNTS)].max()
     limit = env.objectives.connection_share * maximum
     return Finding(
         ok=bool(most["total"] <= limit and not most["idling too long"] and not most["waiting too long"]),
         observed={f"most {name}": int(value) for name, value in most.items()}
-        | {"max_connections": maximum, "samples": len(samples), "requests": len(result.samples)},
-        expected=f"total <= {limit:g}; none idle in transaction or waiting for a lock above {STUCK_SECONDS:g} s",
+        | {"max_connections": maximum, "samples": len(samples), "requests": len(seen.result.samples)},
+        expected=f"total <= {limit:g}; none idle in transaction or waiting for a lock above "
+        f"{sessions.STUCK_SECONDS:g} s",
         remedy="smaller pools, fewer workers or PgBouncer; close transactions before waiting for anything else",
         evidence=(charts.connections(samples, limit, maximum),),
     )
-
-
-@dataclass
-class _Watch:
-    samples: list[tuple[float, ...]] = field(default_factory=list)
-    stopped_by: Exception | None = None
-
-
-@contextmanager
-def _watching(connection: psycopg.Connection[Any]) -> Iterator[_Watch]:
-    """Sample the sessions in a thread of its own, as long as the block runs."""
-    import psycopg
-
-    watch, ended, began = _Watch(), threading.Event(), time.monotonic()
-
-    def sample() -> None:
-        while not ended.wait(POLL_SECONDS):
-            try:
-                row: Sequence[int] = connection.execute(ACTIVITY.encode()).fetchone() or ()
-            except psycopg.Error as error:
-                watch.stopped_by = error
-                return
-            watch.samples.append((time.monotonic() - began, *row))
-
-    thread = threading.Thread(target=sample, daemon=True)
-    thread.start()
-    try:
-        yield watch
-    finally:
-        ended.set()
-        thread.join()
 
 
 @check("Queries run, and none is stuck")

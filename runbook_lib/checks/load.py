@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from runbook_lib.checks import http
+from runbook_lib.checks.sessions import Sessions, Watch
 from runbook_lib.environment import Environment, Objectives
 from runbook_lib.errors import Unanswerable
 from runbook_lib.load import charts
 from runbook_lib.load.interface import Engine, Profile, Result
 from runbook_lib.load.k6 import K6
+from runbook_lib.observation import Observation
 from runbook_lib.step import Evidence, Finding, Table, check, progress
 
 MARGIN: Final = 1.02
@@ -42,18 +45,39 @@ def profile(env: Environment, *, duration: float, ramp: float) -> Profile:
     )
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What was seen while the service was under load: its answers, and the database's sessions."""
+
+    result: Result
+    sessions: Sessions | Unanswerable
+
+
+def under_load(env: Environment) -> Observation[Loaded]:
+    """The load of 11.1, for ``load.duration_seconds`` at the declared rate; 11.3.3 judges it too."""
+    return Observation(env, lambda: _load_and_watch(env))
+
+
+def _load_and_watch(env: Environment) -> Loaded:
+    with Watch(env) as watch:
+        result = make(env, duration=env.load.duration_seconds, ramp=env.load.ramp_seconds)
+    try:
+        return Loaded(result, watch.seen())
+    except Unanswerable as error:
+        return Loaded(result, error)
+
+
 @check("The service holds its objectives under sustained load")
-def sustained(env: Environment) -> Finding:
-    """11.1: for ``load.duration_seconds`` at the declared rate; objectives as in ``objectives``."""
-    return measure(env, duration=env.load.duration_seconds, ramp=env.load.ramp_seconds)
+def sustained(env: Environment, loaded: Observation[Loaded]) -> Finding:
+    """11.1: the declared rate is reached and held; objectives as in ``objectives``."""
+    return judge(loaded.for_item("11.1").result, env.objectives)
 
 
-def measure(env: Environment, *, duration: float, ramp: float) -> Finding:
-    """Make the load for `duration` seconds after a `ramp`, and judge it; samples and charts are kept."""
+def make(env: Environment, *, duration: float, ramp: float) -> Result:
+    """Make the load for `duration` seconds after a `ramp` in seconds."""
     asked = profile(env, duration=duration, ramp=ramp)
     progress(f"{asked.rate:g} requests/s for {duration:g} s after a ramp of {ramp:g} s")
-    result = engine(env).run(asked, env.objectives)
-    return judge(result, env.objectives)
+    return engine(env).run(asked, env.objectives)
 
 
 def judge(result: Result, objectives: Objectives) -> Finding:

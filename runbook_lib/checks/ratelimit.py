@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +12,7 @@ from runbook_lib.checks import http
 from runbook_lib.checks.http import Answer, Examination
 from runbook_lib.environment import Environment, RateLimit
 from runbook_lib.errors import NotApplicable, Unanswerable
+from runbook_lib.observation import Observation
 from runbook_lib.step import Finding, Table, check, progress
 
 AT_ONCE: Final = 8
@@ -54,6 +53,47 @@ class Burst:
         )
 
 
+@dataclass(frozen=True)
+class Limiting:
+    """How the limit was met once: the burst, and what came of it.
+
+    Parameters
+    ----------
+    burst, most:
+        More requests than the limit, and how many of them may be accepted.
+    second:
+        Whether another client was served meanwhile; None where none was asked.
+    returned:
+        Seconds until we were served again; None where we were not within two windows, or were never refused.
+    """
+
+    burst: Burst
+    most: int
+    second: bool | Unanswerable | None
+    returned: float | None
+
+
+def limiting(env: Environment) -> Observation[Limiting]:
+    """One burst beyond the limit, which 12.3.1 to 12.3.3 judge; it leaves the service open to us."""
+    return Observation(env, lambda: _meet_limit(env))
+
+
+def _meet_limit(env: Environment) -> Limiting:
+    limit = _limit(env)
+    burst, most = _burst_after_quiet(env)
+    if burst.accepted > most:
+        burst, most = _burst_after_quiet(env)
+    second = _second_client(env, limit.second_client) if limit.second_client and burst.refused else None
+    return Limiting(burst, most, second, _wait_for_return(env) if burst.refused else None)
+
+
+def _second_client(env: Environment, address: str) -> bool | Unanswerable:
+    try:
+        return _accepted_from(env, address)
+    except Unanswerable as error:
+        return error
+
+
 def _burst(env: Environment, count: int) -> Burst:
     limit = _limit(env)
     started = time.monotonic()
@@ -89,18 +129,17 @@ def _accepted_from(env: Environment, address: str) -> bool:
 
 
 @check("The rate limit holds at the declared number, for one client, and for one window")
-def holds(env: Environment) -> Finding:
+def holds(env: Environment, limiting: Observation[Limiting]) -> Finding:
     """12.3.1: after a quiet window the declared number is accepted, a second client is served, and we again later.
 
     A limiter that refills steadily may accept what it refilled during the burst. A burst across the border of two fixed
     windows would be accepted twice; so where too much is accepted, a second burst decides.
     """
     limit = _limit(env)
-    burst, most = _burst_after_quiet(env)
-    if burst.accepted > most:
-        burst, most = _burst_after_quiet(env)
-    second = _accepted_from(env, limit.second_client) if limit.second_client and burst.refused else None
-    returned = _wait_for_return(env) if burst.refused else None
+    seen = limiting.for_item("12.3.1")
+    if isinstance(seen.second, Unanswerable):
+        raise seen.second
+    burst, most, second, returned = seen.burst, seen.most, seen.second, seen.returned
     rows = (
         ("requests accepted in a burst", f"{limit.limit} to {most}", str(burst.accepted)),
         ("requests refused with 429", f">= {len(burst.seen) - most}", str(len(burst.refused))),
@@ -136,42 +175,32 @@ def _burst_after_quiet(env: Environment) -> tuple[Burst, int]:
     return burst, limit.limit + math.ceil(burst.seconds * limit.limit / limit.window_seconds)
 
 
-@contextmanager
-def _limited(env: Environment) -> Iterator[Burst]:
-    """Meet the limit; afterwards wait until service returns, so that what follows is not refused."""
-    burst = _burst(env, 2 * _limit(env).limit)
-    yield burst
-    if burst.refused:
-        _wait_for_return(env)
-
-
 @check("Requests beyond the limit are answered with 429")
-def answers_429(env: Environment) -> Finding:
-    """12.3.2: a burst of twice the limit meets 429, and no other error."""
-    with _limited(env) as burst:
-        return Finding(
-            ok=bool(burst.refused) and not burst.odd,
-            observed={
-                "accepted": burst.accepted,
-                "429": len(burst.refused),
-                "others": list(burst.odd),
-                "requests": len(burst.seen),
-            },
-            expected=f"429 beyond {_limit(env).limit} in {_limit(env).window_seconds:g} s, and no other error",
-            remedy=REMEDY,
-        )
+def answers_429(env: Environment, limiting: Observation[Limiting]) -> Finding:
+    """12.3.2: the burst beyond the limit meets 429, and no other error."""
+    limit, burst = _limit(env), limiting.for_item("12.3.2").burst
+    return Finding(
+        ok=bool(burst.refused) and not burst.odd,
+        observed={
+            "accepted": burst.accepted,
+            "429": len(burst.refused),
+            "others": list(burst.odd),
+            "requests": len(burst.seen),
+        },
+        expected=f"429 beyond {limit.limit} in {limit.window_seconds:g} s, and no other error",
+        remedy=REMEDY,
+    )
 
 
 @check("A limited client is told when to come back")
-def tells_client(env: Environment) -> Finding:
+def tells_client(env: Environment, limiting: Observation[Limiting]) -> Finding:
     """12.3.3: the 429 carries Retry-After (RFC 9110, 10.2.3) of at most a window, or RateLimit headers."""
-    limit = _limit(env)
-    with _limited(env) as burst:
-        if not burst.refused:
-            return Finding(
-                False, f"no 429 in {len(burst.seen)} requests", "a 429 with Retry-After or RateLimit headers", REMEDY
-            )
-        headers = burst.refused[-1].headers
+    limit, burst = _limit(env), limiting.for_item("12.3.3").burst
+    if not burst.refused:
+        return Finding(
+            False, f"no 429 in {len(burst.seen)} requests", "a 429 with Retry-After or RateLimit headers", REMEDY
+        )
+    headers = burst.refused[-1].headers
     told = {name: value for name, value in headers.items() if name == "retry-after" or "ratelimit" in name}
     return Finding(
         ok=bool(told) and _credible(told.get("retry-after"), limit.window_seconds),

@@ -42,4 +42,5 @@ def features(env: Environment) -> Finding:
 def performance(env: Environment) -> Finding:
     """7.1.4: staging's own objectives at its own rate, for ``load.staging_duration_seconds``."""
     staging = of(env)
-    return load.measure(staging, duration=staging.load.staging_duration_seconds, ramp=RAMP_SECONDS)
+    result = load.make(staging, duration=staging.load.staging_duration_seconds, ramp=RAMP_SECONDS)
+    return load.judge(result, staging.objectives)

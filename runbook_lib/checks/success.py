@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 from runbook_lib.checks import database, http, metrics
@@ -12,9 +13,40 @@ from runbook_lib.checks.http import Examination
 from runbook_lib.checks.latency import percentile
 from runbook_lib.environment import Environment
 from runbook_lib.errors import NotApplicable, Unanswerable
+from runbook_lib.observation import Observation
 from runbook_lib.step import Finding, Table, check, progress
 
 AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What a window of light traffic showed: each of our requests, and what the service's counters rose by."""
+
+    ours: tuple[Examination, ...]
+    counted: metrics.Requests | Unanswerable
+
+
+def window(env: Environment) -> Observation[Traffic]:
+    """The declared window of light traffic, which S.6 and S.7 both judge."""
+    return Observation(env, lambda: _observe(env))
+
+
+def _observe(env: Environment) -> Traffic:
+    before = _counters(env)
+    ours = _light_traffic(env)
+    if isinstance(before, Unanswerable):
+        return Traffic(ours, before)
+    after = _counters(env)
+    return Traffic(ours, after if isinstance(after, Unanswerable) else after - before)
+
+
+def _counters(env: Environment) -> metrics.Requests | Unanswerable:
+    """What cannot be scraped is no matter of the response times, so it is told to whom it concerns."""
+    try:
+        return metrics.requests(env)
+    except Unanswerable as error:
+        return error
 
 
 def _light_traffic(env: Environment) -> tuple[Examination, ...]:
@@ -36,24 +68,25 @@ def _failed(seen: Examination) -> bool:
 
 
 @check("The error rate is below the objective")
-def error_rate(env: Environment) -> Finding:
+def error_rate(env: Environment, traffic: Observation[Traffic]) -> Finding:
     """S.6: over a window, both as our light traffic sees it, and as the service counts everybody else's requests.
 
     Everybody else's is what the service's counters rose by, without our own requests in the window. An error is a 5xx
     answer, or none.
     """
     objective = env.objectives.error_rate
-    before = metrics.requests(env)
-    ours = _light_traffic(env)
-    counted = metrics.requests(env) - before
+    seen = traffic.for_item("S.6")
+    ours, counted = seen.ours, seen.counted
+    if isinstance(counted, Unanswerable):
+        raise counted
     if counted.total < 0 or counted.failed < 0:
         raise Unanswerable(
             "the service's counters fell during the window: it was restarted",
             remedy="see why it restarted (8.2), then measure again",
         )
-    answered = sum(seen.answer is not None for seen in ours)
-    ours_failed = sum(_failed(seen) for seen in ours)
-    ours_counted = sum(_failed(seen) and seen.answer is not None for seen in ours)
+    answered = sum(one.answer is not None for one in ours)
+    ours_failed = sum(_failed(one) for one in ours)
+    ours_counted = sum(_failed(one) and one.answer is not None for one in ours)
     # The first scrape was counted too, as soon as it was answered.
     others = max(0.0, counted.total - answered - 1)
     others_failed = max(0.0, counted.failed - ours_counted)
@@ -75,10 +108,10 @@ def _share(part: float, whole: float) -> float:
 
 
 @check("The p95 of response times is below the objective")
-def response_times(env: Environment) -> Finding:
-    """S.7: over the same light traffic as S.6, sent anew."""
+def response_times(env: Environment, traffic: Observation[Traffic]) -> Finding:
+    """S.7: of the same light traffic as S.6."""
     objective = env.objectives.p95_milliseconds
-    seen = _light_traffic(env)
+    seen = traffic.for_item("S.7").ours
     times = [one.answer.seconds * 1000.0 for one in seen if one.answer is not None]
     p95 = percentile(times, 95)
     return Finding(

@@ -131,6 +131,11 @@ requests_per_second = 500.0
 p95_milliseconds = 200.0
 error_rate = 0.01
 
+[load]
+duration_seconds = 15.0
+ramp_seconds = 2.0
+staging_duration_seconds = 4.0
+
 [[load.requests]]
 path = "/health"
 
@@ -155,8 +160,8 @@ path = "/api/scan/"
 json = {{ content = {bip21} }}
 
 [success]
-window_seconds = 10.0
-requests_per_second = 20.0
+window_seconds = 5.0
+requests_per_second = 40.0
 """
 # The address of the first block's reward; the invoice and the LNURL are the examples of BOLT 11 and LUD-01.
 _BIP21 = "bitcoin:1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa?amount=0.001&label=Sandbox"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.checks import database, database_performance
+from runbook_lib.checks import database, database_performance, load
 from runbook_lib.environment import Secret
 from runbook_lib.errors import Unanswerable
 
@@ -166,10 +166,14 @@ def test_an_invalid_index_fails_and_is_named(scratch):
 def gentle(env, **objectives):
     return env.model_copy(
         update={
-            "load": env.load.model_copy(update={"duration_seconds": 1.0}),
+            "load": env.load.model_copy(update={"duration_seconds": 1.0, "ramp_seconds": 0.5}),
             "objectives": env.objectives.model_copy(update={"requests_per_second": 20.0, **objectives}),
         }
     )
+
+
+def judged(env):
+    return database_performance.connections(env, load.under_load(env)).run()
 
 
 @contextlib.contextmanager
@@ -181,18 +185,18 @@ def idle_in_transaction(env):
 
 
 def test_connections_pass_on_the_sandbox(env):
-    finding = database_performance.connections(gentle(env)).run()
+    finding = judged(gentle(env))
     assert finding.ok, finding.observed
     assert finding.observed["samples"] >= 5
 
 
 def test_too_many_connections_fail(env):
-    assert not database_performance.connections(gentle(env, connection_share=0.001)).run().ok
+    assert not judged(gentle(env, connection_share=0.001)).ok
 
 
 def test_a_session_that_idles_in_a_transaction_fails(env):
     with idle_in_transaction(env):
-        finding = database_performance.connections(gentle(env)).run()
+        finding = judged(gentle(env))
         assert not finding.ok
         assert finding.observed["most idling too long"] >= 1
 
@@ -219,3 +223,14 @@ def test_a_database_that_cannot_be_reached_is_no_verdict(env, monkeypatch):
     for check in (database_performance.slow_queries, database_performance.indexes_used, database_performance.executing):
         with pytest.raises(Unanswerable):
             check(gone).run()
+
+
+def test_sessions_that_cannot_be_watched_are_no_verdict_and_leave_the_load_its_own(env, monkeypatch):
+    monkeypatch.setenv("PLANTED_DATABASE_URL", "postgresql://u:p@127.0.0.1:1/d")
+    gone = gentle(env).model_copy(
+        update={"database": env.database.model_copy(update={"url": Secret(env="PLANTED_DATABASE_URL")})}
+    )
+    loaded = load.under_load(gone)
+    with pytest.raises(Unanswerable):
+        database_performance.connections(gone, loaded).run()
+    assert load.sustained(gone, loaded).run().ok

@@ -16,6 +16,10 @@ def short(env):
     return env.model_copy(update={"success": env.success.model_copy(update={"window_seconds": 1.0})})
 
 
+def judged(check, env):
+    return check(env, success.window(env)).run()
+
+
 @pytest.fixture
 def service(serve, at, reply):
     """A service whose counters are scripted: what each scrape says, as (answered well, answered 5xx)."""
@@ -39,50 +43,57 @@ def service(serve, at, reply):
 
 
 def test_the_error_rate_passes_on_the_sandbox(env):
-    finding = success.error_rate(short(env)).run()
+    finding = judged(success.error_rate, short(env))
     assert finding.ok, finding.observed
 
 
 def test_our_own_requests_are_not_everybody_elses(service):
-    finding = success.error_rate(service((100, 0), (100 + 21 + 50, 0))).run()
+    finding = judged(success.error_rate, service((100, 0), (100 + 21 + 50, 0)))
     assert finding.ok
     assert finding.observed == {"our light traffic": "0.00% of 20 requests", "everybody else": "0.00% of 50 requests"}
 
 
 def test_errors_that_only_others_meet_fail(service):
-    finding = success.error_rate(service((100, 0), (100 + 21 + 95, 5))).run()
+    finding = judged(success.error_rate, service((100, 0), (100 + 21 + 95, 5)))
     assert not finding.ok
     assert finding.observed["everybody else"] == "5.00% of 100 requests"
 
 
 def test_errors_that_we_meet_fail(service):
-    finding = success.error_rate(service((100, 0), (101, 20), status=503)).run()
+    finding = judged(success.error_rate, service((100, 0), (101, 20), status=503))
     assert not finding.ok
     assert finding.observed["our light traffic"] == "100.00% of 20 requests"
     assert finding.observed["everybody else"] == "0.00% of 0 requests"
 
 
 def test_client_errors_are_no_errors_of_the_service(service):
-    assert success.error_rate(service((100, 0), (121, 0), status=404)).run().ok
+    assert judged(success.error_rate, service((100, 0), (121, 0), status=404)).ok
 
 
 def test_counters_that_fell_are_no_verdict(service):
     with pytest.raises(Unanswerable, match="restarted"):
-        success.error_rate(service((100, 0), (5, 0))).run()
+        judged(success.error_rate, service((100, 0), (5, 0)))
 
 
 def test_response_times_pass_on_the_sandbox(env):
-    finding = success.response_times(short(env)).run()
+    finding = judged(success.response_times, short(env))
     assert finding.ok, finding.observed
 
 
+def test_counters_that_cannot_be_scraped_leave_the_error_rate_open_and_nothing_else(serve, at, reply):
+    env = at(serve({"/health": reply({"status": "healthy"}), "/api/providers/": reply({})}).url, success=WINDOW)
+    with pytest.raises(Unanswerable):
+        judged(success.error_rate, env)
+    assert judged(success.response_times, env).ok
+
+
 def test_slow_answers_fail(service):
-    finding = success.response_times(service(seconds=0.03, objectives={"p95_milliseconds": 20})).run()
+    finding = judged(success.response_times, service(seconds=0.03, objectives={"p95_milliseconds": 20}))
     assert not finding.ok
 
 
 def test_no_answer_fails(at):
-    finding = success.response_times(at("http://127.0.0.1:1", success=WINDOW)).run()
+    finding = judged(success.response_times, at("http://127.0.0.1:1", success=WINDOW))
     assert not finding.ok
     assert "0 of 20 requests answered" in finding.observed
 
