@@ -133,7 +133,7 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="The new envir
 @app.command()
 def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun = False, confirm: Confirm = "") -> None:
     """Step through a run in JupyterLab. Opens a new run, and JupyterLab on that run's own copies."""
-    import subprocess
+    import os
 
     from runbook_lib import checklist, runner
 
@@ -145,8 +145,9 @@ def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun 
     typer.echo(
         f"Run {opened.environment}/{opened.id}: stepping through it fills {opened.folder}. Ctrl-C ends JupyterLab."
     )
-    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={opened.folder}", first.name]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    sys.stdout.flush()
+    # In our place, so that Ctrl-C is JupyterLab's alone, and it ends its kernels.
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={opened.folder}", str(first)])
 
 
 @app.command()

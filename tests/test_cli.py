@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,38 @@ RUNBOOK = Path(sys.executable).with_name("runbook")
 
 def runbook(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([RUNBOOK, *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_lab_opens_jupyterlab_on_the_runs_own_copies(mini, kit, tmp_path):
+    import httpx
+
+    for notebook in kit.notebooks.glob("*.ipynb"):
+        shutil.copy(notebook, mini.notebooks)
+    (tmp_path / "config").mkdir()
+    # As a user's own settings would: no browser here, and the tests may run as root.
+    settings = "c.ServerApp.open_browser = False\nc.ServerApp.allow_root = True\nc.ServerApp.port = 0\n"
+    (tmp_path / "config" / "jupyter_server_config.py").write_text(settings)
+    folders = {
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+    }
+    command = [RUNBOOK, "lab", "mini", "--release", "v1"]
+    with subprocess.Popen(command, env={**os.environ, **folders}, stderr=subprocess.PIPE, text=True) as lab:
+        try:
+            said = iter(lab.stderr.readline, "")
+            address = next(line for line in said if "token=" in line).split()[-1]
+            threading.Thread(target=lab.stderr.read, daemon=True).start()
+            opened = httpx.URL(address)
+            # What a browser would be sent to.
+            browsed = next((tmp_path / "runtime").glob("*-open.html")).read_text()
+            listed = httpx.get(opened.join("/api/contents"), params=opened.params).json()["content"]
+        finally:
+            lab.terminate()
+    names = {entry["name"] for entry in listed}
+    assert {"01_environment_configuration.ipynb", "90_rollback.ipynb", "events.jsonl"} <= names
+    assert {entry["path"] for entry in listed} == names
+    assert "/lab/tree/01_environment_configuration.ipynb" in browsed
 
 
 def test_the_readme_shows_the_help_as_it_is():
