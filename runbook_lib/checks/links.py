@@ -256,6 +256,13 @@ def in_release(env: Environment, release: Release, link: Link) -> Visit:
     return Visit(link, Outcome.ANSWERS if size else Outcome.BROKEN, f"{path}, {size} bytes, in {release.tag}")
 
 
+def look_up(env: Environment, release: Release, link: Link, *, accepted: Container[int] = READABLE) -> Visit:
+    """Where a document is: a URL as by :func:`visit`, a path without a scheme as by :func:`in_release`."""
+    address = link.address
+    is_path = address and address.strip() and ":" not in address and not PLACEHOLDER.search(address)
+    return in_release(env, release, link) if is_path else visit(env, link, accepted=accepted)
+
+
 def judge(visits: Iterable[Visit], *, expected: str, remedy: str) -> Finding:
     """One finding over several links, as a table; ok where each answers.
 
@@ -303,16 +310,11 @@ def dashboard(env: Environment, name: str) -> Finding:
 @check("The document {name} is declared and can be read")
 def document(env: Environment, release: Release, name: str) -> Finding:
     """C.8–C.10: ``documentation.links`` names it, by a URL that answers or by the path of a file of the release."""
-    link = declared(name, env.documentation.links)
     return judge(
-        [in_release(env, release, link) if _is_path(link.address) else visit(env, link)],
+        [look_up(env, release, declared(name, env.documentation.links))],
         expected=f"declared, and answers with 200 to 299, or is a file of {release.tag} that is not empty",
         remedy=f'correct documentation.links."{name}" in {env.name}.toml, or publish the document',
     )
-
-
-def _is_path(address: str | None) -> bool:
-    return address is not None and address.strip() != "" and ":" not in address and not PLACEHOLDER.search(address)
 
 
 @check("Support channels are declared, and their links answer")
