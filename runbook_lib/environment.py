@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 import tomllib
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -275,6 +276,68 @@ class SuccessCriteria(Model):
     critical_patterns: tuple[str, ...] = ("CRITICAL", "Traceback (most recent call last)", "FATAL", "panic:")
 
 
+class Contact(Model):
+    """Somebody to be called, by what they answer for."""
+
+    role: str
+    name: str = ""
+    email: str = ""
+    phone: str = ""
+
+
+class EscalationStep(Model):
+    """Who is called when a problem stands for so long; `role` is that of a contact."""
+
+    role: str
+    after_minutes: Annotated[float, Field(ge=0)] = 0.0
+
+
+class OnCall(Model):
+    """Who is on call: the contacts of these roles in turn, each for `days`, beginning with the first on `first_day`."""
+
+    roles: Annotated[tuple[str, ...], Field(min_length=1)]
+    first_day: date
+    days: Annotated[int, Field(ge=1)] = 7
+    acknowledge_minutes: Annotated[float, Field(gt=0)] = 15.0
+
+
+class Documentation(Model):
+    """Where documents and dashboards are, by name; and what the handbook is written from."""
+
+    links: dict[str, str] = Field(default_factory=dict, description="documents: name and URL")
+    dashboards: dict[str, str] = Field(default_factory=dict, description="name and URL")
+    support: dict[str, str] = Field(default_factory=dict, description="channels: name and URL")
+    status_page: str | None = None
+    status_shows: tuple[str, ...] = Field(
+        default=("All systems operational", "All services are online", "All systems are functional"),
+        description="what the status page may say in place of the release's name",
+    )
+    folder: RelativePath | None = Field(default=None, description="the handbook is also written here")
+    project: tuple[str, ...] = Field(default=("README.md", "docs"), description="the release's own documents")
+    escalation: tuple[EscalationStep, ...] = ()
+    on_call: OnCall | None = None
+
+
+class Channel(Secret):
+    """Where announcements go: an apprise URL by reference, and an address that shows what arrived."""
+
+    name: str = ""
+    confirmation: str | None = Field(default=None, description="URL whose answer holds what arrived, if there is one")
+
+    @property
+    def title(self) -> str:
+        """Its name, or where its URL is looked up."""
+        return self.name or str(self)
+
+
+class Announcement(Model):
+    """How a deployment is announced."""
+
+    channels: tuple[Channel, ...] = ()
+    template: RelativePath | None = Field(default=None, description="Jinja template; the kit's own if absent")
+    confirmation_seconds: float = Field(default=30.0, description="how long a confirmation is waited for")
+
+
 class Limits(Model):
     """Time limits in seconds."""
 
@@ -309,6 +372,9 @@ class Environment(Model):
     security: Security
     monitoring: Monitoring = Monitoring()
     success: SuccessCriteria = SuccessCriteria()
+    contacts: tuple[Contact, ...] = ()
+    documentation: Documentation = Documentation()
+    announcement: Announcement = Announcement()
     limits: Limits = Limits()
 
     def __str__(self) -> str:
@@ -329,12 +395,31 @@ class Environment(Model):
                     found[name] = reference.resolve().get_secret_value()
                 except Unanswerable:
                     continue
+        for number, channel in enumerate(self.announcement.channels):
+            try:
+                parts = secret_parts(channel.resolve().get_secret_value())
+            except Unanswerable:
+                continue
+            found |= {f"announcement.channels.{number}.{part}": value for part, value in enumerate(parts)}
         return found
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a setting of this name is held back from the record."""
     return any(word in name.upper() for word in ("SECRET", "PASSWORD", "TOKEN", "DSN", "KEY", "_URL"))
+
+
+def secret_parts(address: str) -> tuple[str, ...]:
+    """What is secret in an address whose tokens may stand anywhere, as those of apprise do: words too odd to be names.
+
+    The password always; of the rest each part of eight characters or more that mixes letters with digits, or cases.
+    """
+    rest = address.partition("://")[2] or address
+    login, separator, _ = rest.partition("@")
+    password = login.partition(":")[2] if separator else ""
+    parts = [part for part in re.split(r"[/?&=#@:,]", rest) if len(part) >= 8]
+    odd = [part for part in parts if re.search(r"[A-Za-z]", part) and not re.fullmatch(r"[a-z._-]+|[A-Z._-]+", part)]
+    return tuple(dict.fromkeys([*([password] if password else []), *odd]))
 
 
 def names(where: Home | None = None) -> tuple[str, ...]:

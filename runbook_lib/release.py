@@ -51,6 +51,18 @@ def find(env: Environment, tag: str) -> Release:
     return Release(wanted, commit, env.application.releases / wanted)
 
 
+def changes(env: Environment, earlier: str, release: Release) -> tuple[str, ...]:
+    """The subjects of the commits that `release` has beyond the tag `earlier`, newest first; merges are left out.
+
+    Raises
+    ------
+    ConfigurationError
+        `earlier` is no tag any more, or git cannot be asked.
+    """
+    beyond = f"refs/tags/{earlier}..{release.commit}"
+    return tuple(_git(env, "log", "--no-merges", "--format=%s", beyond, "--").splitlines())
+
+
 def _git(env: Environment, *arguments: str) -> str:
     try:
         completed = command.run(["git", "-C", env.application.repository, *arguments], timeout=60.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
@@ -46,7 +47,8 @@ class TerminalWatcher:
     def tell(self, message: str) -> None:
         """Show `message` in the live line."""
         if self._spinner is not None:
-            self._spinner.update(escape(message[: max(20, self._console.width - 4)]))
+            line = " ".join(_visible(message).split())
+            self._spinner.update(escape(line[: max(20, self._console.width - 4)]))
 
     def phase_started(self, phase: Phase) -> None:
         """Print the phase's heading."""
@@ -65,17 +67,32 @@ class TerminalWatcher:
         seconds = sum(step["seconds"] for step in bundle["steps"])
         style = STYLES[status]
         head = f"[{style}]{ICONS[status]} {status:8}[/{style}]"
-        self._console.print(f"  {head} {bundle['id']:<7} {escape(bundle['text'])} [dim]{seconds:.1f} s[/dim]")
+        self._console.print(f"  {head} {bundle['id']:<7} {_shown(bundle['text'])} [dim]{seconds:.1f} s[/dim]")
         for step in bundle["steps"]:
             if step["status"] in (Status.FAILED, Status.ERROR):
-                self._console.print(f"      {escape(step['title'])}: {escape(_why(step))}")
+                self._console.print(f"      {_shown(step['title'])}: {_shown(_why(step))}")
                 if step["remedy"]:
-                    self._console.print(f"      do next: {escape(step['remedy'])}")
+                    self._console.print(f"      do next: {_shown(step['remedy'])}")
 
     def phase_ended(self, summary: PhaseSummary) -> None:
         """Say so where the phase did not pass."""
         if summary.outcome != "passed":
-            self._console.print(f"  [bold red]phase {summary.outcome}[/bold red]: {escape(summary.reason)}")
+            self._console.print(f"  [bold red]phase {summary.outcome}[/bold red]: {_shown(summary.reason)}")
+
+
+def _visible(text: str) -> str:
+    """`text` with control and format characters by their codes: what a target sends may not steer the terminal."""
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf", "Cs")
+        else character
+        for character in text
+    )
+
+
+def _shown(text: str) -> str:
+    """`text` as markup that shows it letter by letter."""
+    return escape(_visible(text))
 
 
 def _why(step: Mapping[str, Any]) -> str:
@@ -85,7 +102,8 @@ def _why(step: Mapping[str, Any]) -> str:
 
 def run_table(summary: RunSummary) -> Table:
     """Phase by phase: how many items have each status, and seconds."""
-    table = Table(title=f"{summary.run.environment} {summary.opened.get('release', '')} run {summary.run.id}")
+    title = f"{summary.run.environment} {summary.opened.get('release', '')} run {summary.run.id}"
+    table = Table(title=_shown(title))
     table.add_column("phase")
     for status in ("passed", "failed", "error", "pending", "other"):
         table.add_column(status, justify="right")
@@ -111,4 +129,4 @@ def plan_lines(planned: Iterable[PlannedItem]) -> Iterator[str]:
                 continue
             yield f"  {entry.item.id:<7} {escape(entry.item.text)}"
             for step in entry.steps:
-                yield f"          [dim]{step.kind:6}[/dim] {escape(step.title)}"
+                yield f"          [dim]{step.kind:6}[/dim] {_shown(step.title)}"

@@ -16,12 +16,12 @@ from runbook_lib import command
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.platforms import supervisor
 from runbook_lib.platforms.supervisor import calling
-from runbook_lib.sandbox import edge, launch, postgres, processes, valkey
+from runbook_lib.sandbox import certificates, edge, launch, postgres, processes, settings, sink, valkey
 from runbook_lib.sandbox.layout import INNER, Ports, Stack, write
 from runbook_lib.step import progress
 
 WORKERS = 2
-PROGRAMS = ("database", "cache", "backend", "edge")
+PROGRAMS = ("database", "cache", "backend", "edge", "sink")
 """In the order in which they are started."""
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
@@ -136,6 +136,7 @@ def _programs(stack: Stack, ports: Ports) -> tuple[Program, ...]:
             environment=f'PROMETHEUS_MULTIPROC_DIR="{stack.folder / "metrics"}",SENTRY_HOSTS="{INNER}"',
         ),
         Program("edge", edge.server(stack, ports), stack.folder, environment=f'HOME="{stack.edge}"'),
+        Program("sink", _sink(stack, ports), stack.folder),
     )
 
 
@@ -146,6 +147,18 @@ def _backend(stack: Stack, ports: Ports) -> list[str]:
     uvicorn = [os.fspath(python), "-m", "uvicorn", "main:app", "--workers", str(WORKERS)]
     listening = ["--host", INNER, "--port", str(ports.backend), "--proxy-headers", "--forwarded-allow-ips", INNER]
     return [*launcher, *uvicorn, *listening, "--no-access-log", "--timeout-graceful-shutdown", "3"]
+
+
+def _sink(stack: Stack, ports: Ports) -> list[str]:
+    options = {
+        "address": INNER,
+        "port": str(ports.sink),
+        "folder": os.fspath(stack.sink),
+        "service": settings.origin(ports),
+        "authority": os.fspath(certificates.authority(stack.root)),
+        "current": os.fspath(stack.platform / "current"),
+    }
+    return [sys.executable, "-I", sink.__file__, *(f"--{name}={value}" for name, value in options.items())]
 
 
 def _configuration(stack: Stack, ports: Ports) -> str:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from runbook_lib.sandbox import postgres, settings
-from runbook_lib.sandbox.layout import EDGE, Ports, Stack, write
+from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
 RELEASE = "v1.0.0"
 """The release that the sandbox's runbook deploys."""
@@ -163,6 +163,51 @@ json = {{ content = {bip21} }}
 window_seconds = 5.0
 requests_per_second = 40.0
 """
+_PEOPLE = """
+[[contacts]]
+role = "DevOps Lead"
+name = "Whoever started the sandbox"
+email = "devops@{host_name}"
+
+[[contacts]]
+role = "Backend Lead"
+name = "Whoever started the sandbox"
+email = "backend@{host_name}"
+
+[[contacts]]
+role = "Frontend Lead"
+name = "Whoever started the sandbox"
+email = "frontend@{host_name}"
+
+[[contacts]]
+role = "Database Admin"
+name = "Whoever started the sandbox"
+email = "database@{host_name}"
+
+[documentation]
+status_page = "{sink}/status"
+
+[documentation.links]
+"API Docs" = "{edge}/api/docs"
+"Deployment Guide" = "{sink}/docs/deployment-guide"
+"Optimization Report" = "{sink}/docs/optimization-report"
+
+[documentation.dashboards]
+Sentry = "{sink}/dashboards/errors"
+Grafana = "{sink}/dashboards/metrics"
+
+[documentation.support]
+page = "{sink}/docs/support"
+mail = "mailto:support@{host_name}"
+
+[[announcement.channels]]
+name = "sink"
+file = "../{folder}/announcements.env"
+key = {channel_key}
+confirmation = "{sink}/hooks/announcements"
+"""
+"""Who is called, what is linked, and where a deployment is announced."""
+_CHANNEL_KEY = "ANNOUNCEMENT_URL"
 # The address of the first block's reward; the invoice and the LNURL are the examples of BOLT 11 and LUD-01.
 _BIP21 = "bitcoin:1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa?amount=0.001&label=Sandbox"
 _BOLT11 = (
@@ -181,11 +226,13 @@ def create(stack: Stack, ports: Ports) -> None:
     text = _text(stack, ports)
     if not stack.environment.is_file() or stack.environment.read_text(encoding="utf-8") != text:
         write(stack.environment, text, mode=0o644)
+    # Under the scheme json: apprise posts to the address as it is.
+    write(stack.folder / "announcements.env", f"{_CHANNEL_KEY}=json://{INNER}:{ports.sink}/hooks/announcements\n")
 
 
 def _text(stack: Stack, ports: Ports) -> str:
     staging = stack.kind == "staging"
-    return _TEMPLATE.format(
+    return (_TEMPLATE + _PEOPLE).format(
         kind="staging" if staging else "production",
         name=_string(stack.name),
         environment_kind=_string(stack.kind),
@@ -213,6 +260,10 @@ def _text(stack: Stack, ports: Ports) -> str:
         bip21=_string(_BIP21),
         bolt11=_string(_BOLT11),
         lnurl=_string(_LNURL),
+        host_name=stack.host,
+        edge=settings.origin(ports),
+        sink=f"http://{INNER}:{ports.sink}",
+        channel_key=_string(_CHANNEL_KEY),
     )
 
 

@@ -58,13 +58,18 @@ class Ports:
         return self.base + 5
 
     @property
+    def sink(self) -> int:
+        """Where alerts and announcements arrive, and the status page is."""
+        return self.base + 6
+
+    @property
     def last(self) -> int:
         """The last port of the stack's range."""
         return self.base + PORTS_EACH - 1
 
     def free(self) -> bool:
         """Whether nobody listens on any of them."""
-        return all(_free(address, port) for address in (INNER, EDGE) for port in range(self.base, self.base + 6))
+        return all(_free(address, port) for address in (INNER, EDGE) for port in range(self.base, self.sink + 1))
 
 
 def choose_ports(taken: tuple[Ports, ...]) -> Ports:
@@ -155,6 +160,11 @@ class Stack:
     def edge(self) -> Path:
         """Caddy's configuration, certificate and data."""
         return self.folder / "caddy"
+
+    @property
+    def sink(self) -> Path:
+        """What arrived at the sink."""
+        return self.folder / "sink"
 
     @property
     def runtime(self) -> Path:

@@ -138,11 +138,11 @@ class Sandbox:
 
 
 def _start(stack: Stack) -> None:
-    """Have supervisord, database, cache and edge running."""
+    """Have supervisord, database, cache, edge and sink running."""
     if not daemon.running(stack):
         postgres.create(stack, settings.values(stack)["POSTGRES_PASSWORD"])
         daemon.start(stack)
-    daemon.start_programs(stack, ("database", "cache", "edge"))
+    daemon.start_programs(stack, ("database", "cache", "edge", "sink"))
     _wait_for_database(stack)
 
 

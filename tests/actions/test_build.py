@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import build
 from runbook_lib.checks import images
@@ -86,6 +87,19 @@ def test_a_release_that_is_not_built(own_images, tmp_path):
     env, release = own_images
     with pytest.raises(Unanswerable, match="lacks"):
         build.images(env, Release(release.tag, release.commit, tmp_path / "nothing")).run()
+
+
+def test_a_platform_that_builds_nothing_fails(own_images, monkeypatch):
+    env, release = own_images
+
+    class Idle:
+        def build(self, release):
+            return ()
+
+    monkeypatch.setattr(platforms, "connect", lambda where: Idle())
+    finding = build.images(env, release).run()
+    assert not finding.ok
+    assert finding.observed == {}
 
 
 def test_no_images_in_this_run(own_images):

@@ -221,6 +221,39 @@ def test_no_dsn(with_settings, value):
     assert not dotenv.sentry_dsn(with_settings(SENTRY_DSN=value)).run().ok
 
 
+ITEMS = {
+    "1.2.1": ({"ENVIRONMENT": "staging"}, lambda env: [dotenv.equals(env, "ENVIRONMENT")]),
+    "1.2.2": ({"DEBUG": "true"}, lambda env: [dotenv.is_off(env, "DEBUG")]),
+    "1.2.3": (
+        {"SECRET_KEY": "change-me"},
+        lambda env: [dotenv.strong_secret(env, "SECRET_KEY"), dotenv.secrets_differ(env)],
+    ),
+    "1.2.4": (
+        {"JWT_SECRET_KEY": "change-me-too"},
+        lambda env: [dotenv.strong_secret(env, "JWT_SECRET_KEY"), dotenv.secrets_differ(env)],
+    ),
+    "1.2.5": ({"DATABASE_URL": "sqlite:///app.db"}, lambda env: [dotenv.database_url(env)]),
+    "1.2.6": ({"REDIS_URL": "redis://cache:6379/0"}, lambda env: [dotenv.redis_url(env)]),
+    "1.2.7": ({"CORS_ORIGINS": "*"}, lambda env: [dotenv.cors_origins(env)]),
+    "1.2.8": ({"SENTRY_DSN": "errors.internal"}, lambda env: [dotenv.sentry_dsn(env)]),
+    "1.2.9": ({"PROMETHEUS_ENABLED": "false"}, lambda env: [dotenv.is_on(env, "PROMETHEUS_ENABLED")]),
+}
+"""By item: a fault, and the checks that its notebook cell makes."""
+
+
+def failing_items(env):
+    return [item for item, (_, checks) in ITEMS.items() if not all(step.run().ok for step in checks(env))]
+
+
+def test_sound_settings_pass_every_item(with_settings):
+    assert failing_items(with_settings()) == []
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_one_wrong_setting_fails_exactly_its_item(with_settings, item):
+    assert failing_items(with_settings(**ITEMS[item][0])) == [item]
+
+
 ORIGIN = st.from_regex(r"https://[a-z0-9-]{1,20}\.[a-z]{2,6}(:[0-9]{1,5})?", fullmatch=True)
 
 

@@ -133,6 +133,21 @@ def test_headers_that_are_not_there_fail(serve, at, reply, check):
     assert not check(at(serve({"/": reply("<html>")}).url)).run().ok
 
 
+SOUND = {
+    headers.content_security_policy: ("Content-Security-Policy", "default-src 'self'"),
+    headers.frame_options: ("X-Frame-Options", "DENY"),
+    headers.content_type_options: ("X-Content-Type-Options", "nosniff"),
+    headers.referrer_policy: ("Referrer-Policy", "no-referrer"),
+}
+
+
+@pytest.mark.parametrize("missing", ALL, ids=lambda check: check.__name__)
+def test_one_missing_header_fails_exactly_its_check(serve, at, reply, missing):
+    sent = dict(header for check, header in SOUND.items() if check is not missing)
+    env = at(serve({"/": reply("<html>", headers=sent)}).url)
+    assert [check for check in ALL if not check(env).run().ok] == [missing]
+
+
 @pytest.mark.parametrize("check", ALL, ids=lambda check: check.__name__)
 def test_the_headers_of_an_error_page_prove_nothing(serve, at, check):
     with pytest.raises(Unanswerable, match="front page"):

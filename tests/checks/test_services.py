@@ -44,6 +44,14 @@ def test_services_pass_on_the_sandbox(env):
     assert {row[0] for row in finding.tables[0].rows} == set(env.platform.services)
 
 
+def test_a_service_that_the_sandboxs_supervisor_does_not_run_fails(env):
+    platform = env.platform.model_copy(update={"services": (*env.platform.services, "ghost"), "settle_seconds": 0.1})
+    finding = services.running(env.model_copy(update={"platform": platform})).run()
+    assert not finding.ok
+    assert "ghost" in str(finding.observed)
+    assert "backend" not in str(finding.observed)
+
+
 @pytest.mark.parametrize(
     ("later", "words"),
     [

@@ -1,0 +1,573 @@
+"""Every item of the checklist has a test on a sound target, and one with a planted fault that turns it.
+
+The table is literal, so that a reviewer can go from an item to its proof. It is held against the checklist, against
+the notebooks, and against the test files, which are parsed and not run.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import checklist
+from runbook_lib.home import Home
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+NOT_BUILT = {
+    *("5.1.1", "5.1.2", "5.2.1", "5.2.2", "5.3", "5.4.1", "5.4.2"),
+    *("9.1.1", "9.1.2", "9.1.3", "9.1.4"),
+    *("10.1.1", "10.1.2", "10.1.3", "10.2.1", "10.2.2", "10.3.1", "10.3.2", "10.3.3", "10.4.1", "10.4.2"),
+    *("12.1.1", "12.1.2", "12.1.3"),
+    *("13.1.1", "13.1.2", "13.1.3", "13.1.4", "13.2.1", "13.2.2", "13.2.3"),
+    *("14.1.1", "14.1.2", "14.1.3", "14.2.1", "14.2.2", "14.2.3"),
+    "O.5",
+    *("R.1.1", "R.1.2", "R.1.3", "R.2.1", "R.2.2", "R.2.3", "R.3.1", "R.3.2"),
+}
+"""What this version of the kit does not look at."""
+
+ATTESTED = {"15.1.1", "15.1.2", "15.1.3", "O.1", "O.2", "O.3", "O.4", "R.3.3"}
+"""A person's word: sound once it is given, pending until then."""
+
+TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    # item: (tests on a sound target, tests with a planted fault)
+    "1.1": (
+        (
+            "tests/actions/test_secrets.py::test_placeholders_are_replaced_and_nothing_else",
+            "tests/checks/test_dotenv.py::test_strong_secrets",
+            "tests/checks/test_dotenv.py::test_the_file_is_private",
+        ),
+        (
+            "tests/actions/test_secrets.py::test_a_password_that_cannot_be_proved_is_taken_back",
+            "tests/checks/test_dotenv.py::test_a_weak_secret",
+            "tests/checks/test_dotenv.py::test_the_file_is_readable_by_others_or_missing",
+        ),
+    ),
+    "1.2.1": (
+        (
+            "tests/checks/test_dotenv.py::test_sound_settings_pass_every_item",
+            "tests/actions/test_settings.py::test_the_declared_value_is_written",
+        ),
+        (
+            "tests/checks/test_dotenv.py::test_one_wrong_setting_fails_exactly_its_item",
+            "tests/checks/test_dotenv.py::test_another_value_than_declared",
+        ),
+    ),
+    "1.2.2": (
+        (
+            "tests/checks/test_dotenv.py::test_debug_is_off",
+            "tests/actions/test_settings.py::test_the_declared_value_is_written",
+        ),
+        (
+            "tests/checks/test_dotenv.py::test_one_wrong_setting_fails_exactly_its_item",
+            "tests/checks/test_dotenv.py::test_debug_is_not_off",
+        ),
+    ),
+    "1.2.3": (
+        ("tests/checks/test_dotenv.py::test_strong_secrets", "tests/checks/test_dotenv.py::test_secrets_differ"),
+        (
+            "tests/checks/test_dotenv.py::test_one_wrong_setting_fails_exactly_its_item",
+            "tests/checks/test_dotenv.py::test_a_weak_secret",
+        ),
+    ),
+    "1.2.4": (
+        (
+            "tests/checks/test_dotenv.py::test_sound_settings_pass_every_item",
+            "tests/checks/test_dotenv.py::test_secrets_differ",
+        ),
+        (
+            "tests/checks/test_dotenv.py::test_one_wrong_setting_fails_exactly_its_item",
+            "tests/checks/test_dotenv.py::test_equal_or_missing_secrets",
+        ),
+    ),
+    "1.2.5": (
+        ("tests/checks/test_dotenv.py::test_a_postgresql_url",),
+        (
+            "tests/checks/test_dotenv.py::test_one_wrong_setting_fails_exactly_its_item",
+            "tests/checks/test_dotenv.py::test_no_usable_postgresql_url",
+        ),
+    ),
+    "1.2.6": (
+        ("tests/checks/test_dotenv.py::test_a_redis_url",),
+        (
+            "tests/checks/test_dotenv.py::test_one_wrong_setting_fails_exactly_its_item",
+            "tests/checks/test_dotenv.py::test_no_usable_redis_url",
+        ),
+    ),
+    "1.2.7": (
+        (
+            "tests/checks/test_dotenv.py::test_origins_of_production",
+            "tests/actions/test_settings.py::test_the_declared_value_is_written",
+        ),
+        (
+            "tests/checks/test_dotenv.py::test_one_wrong_setting_fails_exactly_its_item",
+            "tests/checks/test_dotenv.py::test_origins_beyond_production",
+        ),
+    ),
+    "1.2.8": (
+        ("tests/checks/test_dotenv.py::test_a_dsn", "tests/actions/test_settings.py::test_a_secret_value_is_not_shown"),
+        (
+            "tests/checks/test_dotenv.py::test_one_wrong_setting_fails_exactly_its_item",
+            "tests/checks/test_dotenv.py::test_no_dsn",
+        ),
+    ),
+    "1.2.9": (
+        (
+            "tests/checks/test_dotenv.py::test_metrics_are_on",
+            "tests/actions/test_settings.py::test_the_declared_value_is_written",
+        ),
+        (
+            "tests/checks/test_dotenv.py::test_one_wrong_setting_fails_exactly_its_item",
+            "tests/checks/test_dotenv.py::test_metrics_are_not_on",
+        ),
+    ),
+    "2.1": (
+        ("tests/actions/test_install.py::test_what_is_installed_fits_together",),
+        (
+            "tests/actions/test_install.py::test_a_requirement_that_nothing_meets",
+            "tests/actions/test_install.py::test_a_requirement_that_is_nowhere",
+        ),
+    ),
+    "2.2": (
+        ("tests/actions/test_install.py::test_the_front_ends_tree_is_complete",),
+        (
+            "tests/actions/test_install.py::test_a_package_that_is_missing",
+            "tests/actions/test_install.py::test_a_lock_file_that_differs",
+        ),
+    ),
+    "3.1": (
+        (
+            "tests/actions/test_backup.py::test_a_rollback_point",
+            "tests/checks/test_dumps.py::test_a_whole_dump",
+            "tests/actions/test_migrate.py::test_a_rehearsal_and_what_it_rehearsed",
+            "tests/actions/test_migrate.py::test_an_empty_database_is_migrated_at_once",
+        ),
+        (
+            "tests/actions/test_backup.py::test_too_little_space_is_no_backup",
+            "tests/checks/test_dumps.py::test_a_changed_dump",
+            "tests/actions/test_migrate.py::test_a_migration_that_fails_in_the_rehearsal",
+            "tests/actions/test_migrate.py::test_an_empty_database_whose_first_migration_fails",
+        ),
+    ),
+    "3.2": (
+        (
+            "tests/checks/test_database.py::test_the_applications_url",
+            "tests/checks/test_database.py::test_the_applications_engine",
+        ),
+        (
+            "tests/checks/test_database.py::test_a_url_that_is_refused",
+            "tests/checks/test_database.py::test_an_engine_that_does_not_connect",
+        ),
+    ),
+    "4.1": (
+        ("tests/checks/test_suite.py::test_a_sound_suite",),
+        ("tests/checks/test_suite.py::test_a_failing_test", "tests/checks/test_suite.py::test_too_few_tests"),
+    ),
+    "4.2": (
+        ("tests/checks/test_suite.py::test_a_sound_page",),
+        ("tests/checks/test_suite.py::test_a_failing_page", "tests/checks/test_suite.py::test_a_page_without_tests"),
+    ),
+    "4.3": (
+        ("tests/checks/test_suite.py::test_enough_lines_are_covered",),
+        ("tests/checks/test_suite.py::test_too_few_lines_are_covered",),
+    ),
+    "6.1": (
+        (
+            "tests/actions/test_build.py::test_a_build_that_writes_its_artefact",
+            "tests/checks/test_images.py::test_a_sound_artefact",
+        ),
+        (
+            "tests/actions/test_build.py::test_a_build_that_fails_or_writes_nothing",
+            "tests/checks/test_images.py::test_a_source_map_with_a_secret",
+        ),
+    ),
+    "6.2": (
+        ("tests/actions/test_build.py::test_images_are_built_and_tagged",),
+        ("tests/actions/test_build.py::test_a_platform_that_builds_nothing_fails",),
+    ),
+    "6.3": (
+        ("tests/actions/test_build.py::test_images_are_built_and_tagged",),
+        ("tests/actions/test_build.py::test_a_tag_that_names_something_else",),
+    ),
+    "7.1.1": (
+        (
+            "tests/actions/test_deployment.py::test_the_release_that_runs_is_deployed_to_the_sandboxs_staging_again",
+            "tests/actions/test_deployment.py::test_staging_receives_the_same_images_after_its_migrations",
+        ),
+        (
+            "tests/actions/test_deployment.py::test_another_image_on_staging_fails_and_nothing_is_deployed",
+            "tests/actions/test_deployment.py::test_another_commit_on_staging_fails_and_nothing_is_deployed",
+        ),
+    ),
+    "7.1.2": (
+        ("tests/checks/test_staging.py::test_staging_passes_on_the_sandbox",),
+        ("tests/checks/test_staging.py::test_smoke_fails_where_one_of_the_three_does_not_answer",),
+    ),
+    "7.1.3": (
+        ("tests/checks/test_staging.py::test_staging_passes_on_the_sandbox",),
+        ("tests/checks/test_staging.py::test_a_feature_that_differs_on_staging_fails",),
+    ),
+    "7.1.4": (
+        ("tests/checks/test_staging.py::test_performance_passes_on_the_sandboxs_staging",),
+        ("tests/checks/test_staging.py::test_a_slow_staging_fails",),
+    ),
+    "7.2": (
+        (
+            "tests/actions/test_backup.py::test_the_refreshed_point_has_the_new_rows",
+            "tests/checks/test_dumps.py::test_a_whole_dump",
+        ),
+        (
+            "tests/actions/test_backup.py::test_a_schema_that_moved_meanwhile",
+            "tests/checks/test_dumps.py::test_a_dump_without_a_table",
+        ),
+    ),
+    "8.1": (
+        (
+            "tests/actions/test_deployment.py::test_deploy_passes_on_the_sandbox_with_the_release_that_runs",
+            "tests/actions/test_deployment.py::test_what_ran_before_is_recorded",
+            "tests/actions/test_migrate.py::test_a_rehearsal_and_what_it_rehearsed",
+        ),
+        (
+            "tests/actions/test_deployment.py::test_a_platform_that_starts_something_else_fails",
+            "tests/actions/test_migrate.py::test_a_migration_that_fails_leaves_the_revision",
+            "tests/actions/test_migrate.py::test_several_heads_fail_with_their_names",
+        ),
+    ),
+    "8.2": (
+        ("tests/checks/test_services.py::test_services_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_services.py::test_a_service_that_the_sandboxs_supervisor_does_not_run_fails",
+            "tests/checks/test_services.py::test_a_service_that_does_not_stay_up_fails",
+        ),
+    ),
+    "8.3": (
+        (
+            "tests/checks/test_http.py::test_health_passes_on_the_sandbox",
+            "tests/checks/test_http.py::test_the_version_passes_on_the_sandbox",
+        ),
+        (
+            "tests/checks/test_http.py::test_health_fails_on_a_wrong_answer",
+            "tests/checks/test_http.py::test_the_version_that_answers",
+        ),
+    ),
+    "9.2.1": (
+        ("tests/checks/test_http.py::test_the_api_docs_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_http.py::test_a_docs_page_that_is_no_page_fails",
+            "tests/checks/test_http.py::test_an_openapi_document_with_an_error_fails",
+        ),
+    ),
+    "9.2.2": (
+        ("tests/checks/test_http.py::test_the_scan_endpoint_passes_on_the_sandbox",),
+        (
+            "tests/checks/test_http.py::test_an_api_that_refuses_what_is_valid_fails",
+            "tests/checks/test_http.py::test_an_api_that_takes_what_is_invalid_or_breaks_on_it_fails",
+        ),
+    ),
+    "9.2.3": (
+        ("tests/checks/test_http.py::test_providers_pass_on_the_sandbox",),
+        ("tests/checks/test_http.py::test_providers_of_another_shape_fail",),
+    ),
+    "9.2.4": (
+        ("tests/checks/test_latency.py::test_response_times_pass_on_the_sandbox",),
+        ("tests/checks/test_latency.py::test_slow_or_wrong_endpoints_fail",),
+    ),
+    "9.3": (
+        ("tests/checks/test_services.py::test_the_database_inside_passes_on_the_sandbox",),
+        ("tests/checks/test_services.py::test_a_wrong_database_url_inside_fails",),
+    ),
+    "9.4": (
+        ("tests/checks/test_cache.py::test_the_cache_passes_on_the_sandbox",),
+        (
+            "tests/checks/test_cache.py::test_the_wrong_password_in_the_applications_url_fails",
+            "tests/checks/test_cache.py::test_a_cache_without_a_password_fails",
+        ),
+    ),
+    "11.1": (
+        ("tests/checks/test_load.py::test_a_load_test_passes_on_the_sandbox",),
+        (
+            "tests/checks/test_load.py::test_a_service_that_answers_slowly_fails",
+            "tests/checks/test_load.py::test_a_service_that_fails_now_and_then_fails",
+        ),
+    ),
+    "11.2": (
+        ("tests/checks/test_latency.py::test_the_response_time_passes_on_the_sandbox",),
+        ("tests/checks/test_latency.py::test_a_slow_answer_fails",),
+    ),
+    "11.3.1": (
+        ("tests/checks/test_database_performance.py::test_slow_queries_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_database_performance.py::"
+            "test_a_slow_query_in_the_log_fails_and_is_shown_without_literals",
+        ),
+    ),
+    "11.3.2": (
+        ("tests/checks/test_database_performance.py::test_indexes_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_database_performance.py::test_a_large_table_that_is_scanned_fails_and_is_named",
+            "tests/checks/test_database_performance.py::test_an_invalid_index_fails_and_is_named",
+        ),
+    ),
+    "11.3.3": (
+        ("tests/checks/test_database_performance.py::test_connections_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_database_performance.py::test_too_many_connections_fail",
+            "tests/checks/test_database_performance.py::test_a_session_that_idles_in_a_transaction_fails",
+        ),
+    ),
+    "12.2.1": (
+        ("tests/checks/test_headers.py::test_headers_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_headers.py::test_one_missing_header_fails_exactly_its_check",
+            "tests/checks/test_headers.py::test_a_loose_policy_fails_and_is_named",
+        ),
+    ),
+    "12.2.2": (
+        ("tests/checks/test_headers.py::test_headers_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_headers.py::test_one_missing_header_fails_exactly_its_check",
+            "tests/checks/test_headers.py::test_frame_options",
+        ),
+    ),
+    "12.2.3": (
+        ("tests/checks/test_headers.py::test_headers_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_headers.py::test_one_missing_header_fails_exactly_its_check",
+            "tests/checks/test_headers.py::test_content_type_options",
+        ),
+    ),
+    "12.2.4": (
+        ("tests/checks/test_headers.py::test_headers_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_headers.py::test_one_missing_header_fails_exactly_its_check",
+            "tests/checks/test_headers.py::test_referrer_policy",
+        ),
+    ),
+    "12.3.1": (
+        ("tests/checks/test_ratelimit.py::test_rate_limits_pass_on_the_sandbox_and_leave_it_open",),
+        ("tests/checks/test_ratelimit.py::test_a_limit_that_does_not_hold_fails",),
+    ),
+    "12.3.2": (
+        ("tests/checks/test_ratelimit.py::test_rate_limits_pass_on_the_sandbox_and_leave_it_open",),
+        ("tests/checks/test_ratelimit.py::test_answers_429",),
+    ),
+    "12.3.3": (
+        ("tests/checks/test_ratelimit.py::test_rate_limits_pass_on_the_sandbox_and_leave_it_open",),
+        (
+            "tests/checks/test_ratelimit.py::test_a_limited_client_is_told_when_to_come_back",
+            "tests/checks/test_ratelimit.py::test_no_429_no_headers",
+        ),
+    ),
+    "12.4.1": (
+        ("tests/checks/test_ports.py::test_ports_pass_on_the_sandbox",),
+        ("tests/checks/test_ports.py::test_a_port_that_is_not_declared_fails_and_is_named",),
+    ),
+    "12.4.2": (
+        ("tests/checks/test_ports.py::test_the_stores_are_private_in_the_sandbox",),
+        ("tests/checks/test_ports.py::test_a_store_on_the_public_address_fails",),
+    ),
+    "12.4.3": (
+        ("tests/checks/test_ports.py::test_administration_passes_on_the_sandbox",),
+        ("tests/checks/test_ports.py::test_administration_is_judged_by_its_answer",),
+    ),
+    "15.2.1": (
+        ("tests/actions/test_announce.py::test_an_announcement_arrives_on_the_sandbox",),
+        (
+            "tests/actions/test_announce.py::test_a_channel_that_refuses_fails_and_the_others_are_told",
+            "tests/actions/test_announce.py::test_an_announcement_that_does_not_show_waits_for_a_person",
+        ),
+    ),
+    "15.2.2": (
+        ("tests/checks/test_links.py::test_the_status_page_passes_on_the_sandbox",),
+        (
+            "tests/checks/test_links.py::test_what_the_status_page_says",
+            "tests/checks/test_links.py::test_a_status_page_that_is_not_there_fails",
+        ),
+    ),
+    "15.2.3": (
+        ("tests/checks/test_links.py::test_links_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_links.py::test_support_without_channels_fails",
+            "tests/checks/test_links.py::test_a_support_channel_that_does_not_answer_is_named",
+        ),
+    ),
+    "C.1": (
+        ("tests/checks/test_contacts.py::test_contacts_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_contacts.py::test_a_contact_that_is_missing_fails",
+            "tests/checks/test_contacts.py::test_a_contact_that_cannot_be_called_fails",
+        ),
+    ),
+    "C.2": (
+        ("tests/checks/test_contacts.py::test_contacts_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_contacts.py::test_a_contact_that_is_missing_fails",
+            "tests/checks/test_contacts.py::test_a_contact_that_cannot_be_called_fails",
+        ),
+    ),
+    "C.3": (
+        ("tests/checks/test_contacts.py::test_contacts_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_contacts.py::test_a_contact_that_is_missing_fails",
+            "tests/checks/test_contacts.py::test_a_contact_that_cannot_be_called_fails",
+        ),
+    ),
+    "C.4": (
+        ("tests/checks/test_contacts.py::test_contacts_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_contacts.py::test_a_contact_that_is_missing_fails",
+            "tests/checks/test_contacts.py::test_a_contact_that_cannot_be_called_fails",
+        ),
+    ),
+    "C.5": (
+        ("tests/checks/test_links.py::test_links_pass_on_the_sandbox",),
+        ("tests/checks/test_links.py::test_a_dashboard_that_does_not_answer_or_is_not_declared_fails",),
+    ),
+    "C.6": (
+        ("tests/checks/test_links.py::test_links_pass_on_the_sandbox",),
+        ("tests/checks/test_links.py::test_a_dashboard_that_does_not_answer_or_is_not_declared_fails",),
+    ),
+    "C.7": (
+        ("tests/checks/test_links.py::test_links_pass_on_the_sandbox",),
+        ("tests/checks/test_links.py::test_a_dashboard_that_does_not_answer_or_is_not_declared_fails",),
+    ),
+    "C.8": (
+        ("tests/checks/test_links.py::test_links_pass_on_the_sandbox",),
+        ("tests/checks/test_links.py::test_a_document_that_does_not_answer_or_is_not_declared_fails",),
+    ),
+    "C.9": (
+        ("tests/checks/test_links.py::test_links_pass_on_the_sandbox",),
+        ("tests/checks/test_links.py::test_a_document_that_does_not_answer_or_is_not_declared_fails",),
+    ),
+    "C.10": (
+        ("tests/checks/test_links.py::test_links_pass_on_the_sandbox",),
+        ("tests/checks/test_links.py::test_a_document_that_does_not_answer_or_is_not_declared_fails",),
+    ),
+    "S.1": (
+        ("tests/checks/test_services.py::test_services_pass_on_the_sandbox",),
+        (
+            "tests/checks/test_services.py::test_a_service_that_the_sandboxs_supervisor_does_not_run_fails",
+            "tests/checks/test_services.py::test_a_service_that_does_not_stay_up_fails",
+        ),
+    ),
+    "S.2": (
+        ("tests/checks/test_http.py::test_health_passes_on_the_sandbox",),
+        (
+            "tests/checks/test_http.py::test_health_fails_on_a_wrong_answer",
+            "tests/checks/test_http.py::test_health_fails_where_the_connection_is_refused",
+        ),
+    ),
+    "S.3": (
+        ("tests/checks/test_http.py::test_the_front_page_passes_on_the_sandbox",),
+        ("tests/checks/test_http.py::test_a_front_page_over_http_fails",),
+    ),
+    "S.4": (
+        ("tests/checks/test_http.py::test_features_pass_on_the_sandbox",),
+        ("tests/checks/test_http.py::test_a_feature_that_differs_is_the_row_marked_no",),
+    ),
+    "S.5": (
+        ("tests/checks/test_database_performance.py::test_queries_execute_on_the_sandbox",),
+        ("tests/checks/test_database_performance.py::test_a_stuck_session_fails",),
+    ),
+    "S.6": (
+        ("tests/checks/test_success.py::test_the_error_rate_passes_on_the_sandbox",),
+        (
+            "tests/checks/test_success.py::test_errors_that_only_others_meet_fail",
+            "tests/checks/test_success.py::test_errors_that_we_meet_fail",
+        ),
+    ),
+    "S.7": (
+        ("tests/checks/test_success.py::test_response_times_pass_on_the_sandbox",),
+        ("tests/checks/test_success.py::test_slow_answers_fail", "tests/checks/test_success.py::test_no_answer_fails"),
+    ),
+    "S.8": (
+        ("tests/checks/test_logs.py::test_the_logs_pass_on_the_sandbox",),
+        ("tests/checks/test_logs.py::test_a_critical_line_since_the_deployment_fails_and_is_shown",),
+    ),
+    "S.9": (
+        ("tests/checks/test_success.py::test_alerts_that_do_not_fire_pass",),
+        ("tests/checks/test_success.py::test_firing_alerts_fail",),
+    ),
+    "S.10": (
+        ("tests/checks/test_success.py::test_a_transaction_passes_on_the_sandbox",),
+        (
+            "tests/checks/test_success.py::test_a_transaction_that_is_not_accepted_fails",
+            "tests/checks/test_success.py::test_a_transaction_that_is_accepted_and_not_kept_fails",
+        ),
+    ),
+}
+PAIRS = [(item, *pair) for item, pair in TESTS.items()]
+
+
+@cache
+def bound() -> dict[str, frozenset[str]]:
+    """By item, the names of the functions whose calls its notebook cell hands to ``phase.item``."""
+    found = {}
+    for phase in checklist.phases():
+        for cell in json.loads((Home(REPOSITORY).notebooks / phase.notebook).read_text())["cells"]:
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "code" and source.startswith("phase.item("):
+                statement = ast.parse(source).body[0]
+                assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+                item, *steps = statement.value.args
+                found[ast.literal_eval(item)] = frozenset(ast.unparse(step.func) for step in steps)
+    return found
+
+
+@cache
+def parsed(file: str) -> ast.Module:
+    return ast.parse((REPOSITORY / file).read_text())
+
+
+def functions_in(file: str) -> Iterator[str]:
+    return (node.name for node in parsed(file).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def attributes(file: str) -> set[str]:
+    """Every name that stands behind a dot in a file."""
+    return {node.attr for node in ast.walk(parsed(file)) if isinstance(node, ast.Attribute)}
+
+
+def items_bound_to(name: str) -> set[str]:
+    return {item for item, functions in bound().items() if functions == {name}}
+
+
+def test_every_item_stands_in_the_table_or_is_named_as_not_built_or_attested():
+    everything = {item.id for phase in checklist.phases() for item in phase.items}
+    listed = [*TESTS, *NOT_BUILT, *ATTESTED]
+    assert sorted(listed) == sorted(set(listed)), "an item stands twice"
+    assert everything - set(listed) == set(), "items without tests"
+    assert set(listed) - everything == set(), "no such items"
+
+
+def test_what_is_not_built_is_what_the_notebooks_say_is_not():
+    assert items_bound_to("not_built") == NOT_BUILT
+
+
+def test_what_is_attested_is_what_the_notebooks_ask_a_person_for():
+    assert items_bound_to("attest") == ATTESTED
+
+
+@pytest.mark.parametrize(("item", "sound", "faults"), PAIRS, ids=TESTS)
+def test_an_items_tests_exist_and_are_of_both_kinds(item, sound, faults):
+    assert sound, "no test on a sound target"
+    assert faults, "no test with a planted fault"
+    assert not set(sound) & set(faults), "one test cannot be both"
+    for node in (*sound, *faults):
+        file, _, name = node.partition("::")
+        assert name.startswith("test_")
+        assert (REPOSITORY / file).is_file(), f"{file} does not exist"
+        assert name in functions_in(file), f"{file} has no {name}"
+
+
+@pytest.mark.parametrize(("item", "sound", "faults"), PAIRS, ids=TESTS)
+def test_every_step_of_an_item_is_used_where_its_tests_are(item, sound, faults):
+    steps = {step.rpartition(".")[2] for step in bound()[item] - {"attest"}}
+    used = {file: steps & attributes(file) for file in {node.partition("::")[0] for node in (*sound, *faults)}}
+    assert all(used.values()), f"of these files one never touches {item}: {used}"
+    assert set().union(*used.values()) == steps, f"the tests named for {item} do not touch all of its steps"
