@@ -147,7 +147,8 @@ def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun 
     )
     sys.stdout.flush()
     # In our place, so that Ctrl-C is JupyterLab's alone, and it ends its kernels.
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={opened.folder}", str(first)])
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={opened.folder}", str(first)]
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 @app.command()
