@@ -260,6 +260,9 @@ class Security(Model):
     private_ports: dict[str, int] = Field(default={"PostgreSQL": 5432, "Redis": 6379})
     admin_paths: tuple[str, ...] = ("/admin",)
     hsts_seconds: int = 31_536_000
+    minimum_grade: Literal["A+", "A", "A-", "B", "C", "D", "E", "F"] = Field(
+        default="A+", description="of SSL Labs' rating guide"
+    )
 
 
 class Monitoring(Model):

@@ -67,7 +67,19 @@ def test_only_the_command_line_knows_the_sandbox():
     assert {room(path) for path in SOURCES if "sandbox" in imported(path)} <= {"sandbox", "cli"}
 
 
-HEAVY = ("pandas", "matplotlib", "numpy", "pyarrow", "papermill", "nbclient", "psycopg", "IPython", "redis", "rich")
+HEAVY = (
+    "pandas",
+    "matplotlib",
+    "numpy",
+    "pyarrow",
+    "papermill",
+    "nbclient",
+    "psycopg",
+    "IPython",
+    "redis",
+    "rich",
+    "sslyze",
+)
 
 
 def test_a_notebooks_import_loads_nothing_heavy():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -44,19 +46,27 @@ class Asked:
 
 
 class Served(ThreadingHTTPServer):
-    """Answers by its routes; remembers what it was asked."""
+    """Answers by its routes, over TLS where it is given a context; remembers what it was asked."""
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
+    def __init__(self, routes: Mapping[str, Route], tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.routes = routes
         self.asked: list[Asked] = []
+        self.scheme = "https" if tls else "http"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A handshake that is refused, or a connection that is broken off, is no fault of the server."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -77,19 +87,19 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(reply.content)
 
-    do_GET = do_POST = answer
+    do_GET = do_POST = do_OPTIONS = answer
 
     def log_message(self, *args: Any) -> None:
         pass
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Mapping[str, Route]], Served]]:
+def serve() -> Iterator[Callable[..., Served]]:
     """Start a server for some routes, as often as wanted."""
     servers: list[Served] = []
 
-    def start(routes: Mapping[str, Route]) -> Served:
-        server = Served(routes)
+    def start(routes: Mapping[str, Route], tls: ssl.SSLContext | None = None) -> Served:
+        server = Served(routes, tls)
         servers.append(server)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return server

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import ssl
+
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,7 +117,99 @@ def test_referrer_policy(serve, at, reply, value, ok):
     assert run(headers.referrer_policy, serve, at, reply, Referrer_Policy=value).ok is ok
 
 
+@given(st.integers(0, 10**10), st.booleans(), st.booleans(), st.sampled_from(["max-age", "Max-Age", " MAX-AGE "]))
+def test_a_transport_policy_is_parsed_as_it_was_written(seconds, subdomains, quoted, name):
+    age = f'"{seconds}"' if quoted else str(seconds)
+    text = f"{name}={age}" + ("; includeSubDomains; preload" if subdomains else "")
+    assert headers.parse_transport_policy(text) == headers.TransportPolicy(seconds, subdomains)
+
+
+@given(st.text())
+def test_any_text_is_read_as_a_transport_policy_or_as_none(text):
+    policy = headers.parse_transport_policy(text)
+    assert policy is None or policy.seconds >= 0
+
+
+@pytest.mark.parametrize(
+    "value", ["", "includeSubDomains", "max-age", "max-age=1; max-age=2", "max-age=-1", "max-age=1y"]
+)
+def test_a_policy_that_browsers_ignore(value):
+    assert headers.parse_transport_policy(value) is None
+
+
+@pytest.fixture
+def over_tls(serve, reply, at, tmp_path):
+    """An environment whose front page over https carries the given headers."""
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA).configure_cert(context)
+
+    def start(value, http_url=None):
+        running = serve({"/": reply("<html>", headers={"Strict-Transport-Security": value} if value else {})}, context)
+        return at("", web={"url": running.url, "certificate_authority": "authority.pem", "http_url": http_url})
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("value", "ok"),
+    [
+        ("max-age=31536000; includeSubDomains", True),
+        ("max-age=63072000; includeSubDomains; preload", True),
+        ("max-age=31535999; includeSubDomains", False),
+        ("max-age=31536000", False),
+        ("max-age=0; includeSubDomains", False),
+        ("", False),
+    ],
+)
+def test_hsts(over_tls, value, ok):
+    assert headers.strict_transport_security(over_tls(value)).run().ok is ok
+
+
+def test_hsts_over_plain_http_is_ignored_by_browsers(serve, at, reply):
+    sent = {"Strict_Transport_Security": "max-age=31536000; includeSubDomains"}
+    finding = run(headers.strict_transport_security, serve, at, reply, **sent)
+    assert not finding.ok
+    assert "not https" in finding.observed
+
+
+@pytest.mark.parametrize(
+    ("status", "target", "ok"),
+    [
+        (308, "https://127.0.0.1/", True),
+        (302, "https://www.example.com/", True),
+        (200, "", False),
+        (301, "http://127.0.0.1/login", False),
+        (301, "/login", False),
+        (301, "https://example.org/", False),
+        (301, "https://[", False),
+        (404, "", False),
+    ],
+)
+def test_plain_http_is_judged_by_where_it_leads(serve, at, reply, status, target, ok):
+    plain = serve({"/": reply("", status, {"Location": target} if target else {})})
+    env = at("", web={"url": "https://127.0.0.1:9", "http_url": plain.url}, domains=["example.com"])
+    assert headers.http_redirects(env).run().ok is ok
+
+
+def test_plain_http_that_is_closed_does_not_redirect(at):
+    env = at("", web={"url": "https://127.0.0.1:9", "http_url": "http://127.0.0.1:9"})
+    assert not headers.http_redirects(env).run().ok
+
+
+def test_plain_http_that_is_not_declared(at):
+    with pytest.raises(Unanswerable, match="where plain http is"):
+        headers.http_redirects(at("https://127.0.0.1:9")).run()
+
+
+def test_http_redirects_on_the_sandbox(env):
+    finding = headers.http_redirects(env).run()
+    assert finding.ok, finding.observed
+
+
 ALL = (
+    headers.strict_transport_security,
     headers.content_security_policy,
     headers.frame_options,
     headers.content_type_options,
