@@ -203,13 +203,22 @@ def test_plain_http_that_is_not_declared(at):
         headers.http_redirects(at("https://127.0.0.1:9")).run()
 
 
+def test_hsts_on_the_sandbox(env):
+    finding = headers.strict_transport_security(env).run()
+    assert finding.ok, finding.observed
+
+
+def test_hsts_of_an_error_page_proves_nothing(serve, at):
+    with pytest.raises(Unanswerable, match="front page"):
+        headers.strict_transport_security(at(serve({}).url)).run()
+
+
 def test_http_redirects_on_the_sandbox(env):
     finding = headers.http_redirects(env).run()
     assert finding.ok, finding.observed
 
 
 ALL = (
-    headers.strict_transport_security,
     headers.content_security_policy,
     headers.frame_options,
     headers.content_type_options,
