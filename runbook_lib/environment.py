@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 import tomllib
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -275,6 +276,44 @@ class SuccessCriteria(Model):
     critical_patterns: tuple[str, ...] = ("CRITICAL", "Traceback (most recent call last)", "FATAL", "panic:")
 
 
+class Contact(Model):
+    """Somebody to be called, by what they answer for."""
+
+    role: str
+    name: str = ""
+    email: str = ""
+    phone: str = ""
+
+
+class EscalationStep(Model):
+    """Who is called when a problem stands for so long; `role` is that of a contact."""
+
+    role: str
+    after_minutes: Annotated[float, Field(ge=0)] = 0.0
+
+
+class OnCall(Model):
+    """Who is on call: the contacts of these roles in turn, each for `days`, beginning with the first on `first_day`."""
+
+    roles: Annotated[tuple[str, ...], Field(min_length=1)]
+    first_day: date
+    days: Annotated[int, Field(ge=1)] = 7
+    acknowledge_minutes: Annotated[float, Field(gt=0)] = 15.0
+
+
+class Documentation(Model):
+    """Where documents and dashboards are, by name; and what the handbook is written from."""
+
+    links: dict[str, str] = Field(default_factory=dict, description="documents: name and URL")
+    dashboards: dict[str, str] = Field(default_factory=dict, description="name and URL")
+    support: dict[str, str] = Field(default_factory=dict, description="channels: name and URL")
+    status_page: str | None = None
+    folder: RelativePath | None = Field(default=None, description="the handbook is also written here")
+    project: tuple[str, ...] = Field(default=("README.md", "docs"), description="the release's own documents")
+    escalation: tuple[EscalationStep, ...] = ()
+    on_call: OnCall | None = None
+
+
 class Limits(Model):
     """Time limits in seconds."""
 
@@ -309,6 +348,8 @@ class Environment(Model):
     security: Security
     monitoring: Monitoring = Monitoring()
     success: SuccessCriteria = SuccessCriteria()
+    contacts: tuple[Contact, ...] = ()
+    documentation: Documentation = Documentation()
     limits: Limits = Limits()
 
     def __str__(self) -> str:
