@@ -19,6 +19,7 @@ FLOORS = [
     {"release"},
     {"record"},
     {"platforms", "load"},
+    {"schedules"},
     {"checks"},
     {"actions"},
     {"card"},

@@ -125,6 +125,17 @@ services = ["database", "cache", "backend", "edge"]
 
 [backup]
 folder = "../{folder}/backups"
+retention_days = 30
+
+[backup.schedule]
+kind = "supervisor"
+folder = "../{folder}/schedules"
+at = "03:00"
+
+[recovery]
+rto_seconds = 300.0
+rpo_seconds = 86400.0
+operators = ["Database Admin", "DevOps Lead"]
 
 [objectives]
 requests_per_second = 500.0
@@ -157,6 +168,50 @@ json = {{ content = {bip21} }}
 [success]
 window_seconds = 10.0
 requests_per_second = 20.0
+
+[[contacts]]
+role = "DevOps Lead"
+name = "Devi Ops"
+email = "devops-lead@example.org"
+phone = "+1 555 0100"
+
+[[contacts]]
+role = "Backend Lead"
+name = "Beck End"
+email = "backend-lead@example.org"
+phone = "+1 555 0101"
+
+[[contacts]]
+role = "Frontend Lead"
+name = "Franka Frontend"
+email = "frontend-lead@example.org"
+phone = "+1 555 0102"
+
+[[contacts]]
+role = "Database Admin"
+name = "Dana Base"
+email = "database-admin@example.org"
+phone = "+1 555 0103"
+
+[documentation]
+folder = "../{folder}/handbook"
+
+[documentation.links]
+"API Docs" = {docs}
+README = "README.md"
+
+[[documentation.escalation]]
+role = "Backend Lead"
+
+[[documentation.escalation]]
+role = "DevOps Lead"
+after_minutes = 30.0
+
+[documentation.on_call]
+roles = ["Backend Lead", "DevOps Lead", "Frontend Lead"]
+first_day = 2024-01-01
+days = 7
+acknowledge_minutes = 15.0
 """
 # The address of the first block's reward; the invoice and the LNURL are the examples of BOLT 11 and LUD-01.
 _BIP21 = "bitcoin:1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa?amount=0.001&label=Sandbox"
@@ -194,6 +249,7 @@ def _text(stack: Stack, ports: Ports) -> str:
         origin=_string(settings.origin(ports)),
         dsn=_string(settings.tracker_dsn(ports)),
         programs=_string(postgres.programs()),
+        docs=_string(f"{settings.origin(ports)}/api/docs"),
         http_url=_string(f"http://{EDGE}:{ports.http}"),
         socket=_string(stack.socket),
         http=ports.http,
