@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "runbook_lib"
 FLOORS = [
     {"errors", "home"},
     {"step"},
-    {"command"},
+    {"command", "pages"},
     {"environment", "checklist", "programs"},
     {"release"},
     {"record"},
@@ -25,6 +25,7 @@ FLOORS = [
     {"card"},
     {"phase"},
     {"engine", "runner"},
+    {"handbook"},
     {"terminal"},
     {"sandbox"},
     {"cli"},

@@ -198,7 +198,6 @@ folder = "../{folder}/handbook"
 
 [documentation.links]
 "API Docs" = {docs}
-README = "README.md"
 
 [[documentation.escalation]]
 role = "Backend Lead"
