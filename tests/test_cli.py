@@ -67,3 +67,12 @@ def test_init_writes_an_environment_that_reads(mini):
     completed = runbook("plan", "acme", "--release", "v1")
     assert completed.returncode == 2
     assert "is no usable git repository" in completed.stderr
+
+
+def test_a_backup_that_cannot_be_taken_says_why(mini):
+    completed = runbook("backup", "mini")
+    assert completed.returncode == 4
+    assert "PostgreSQL refused the connection" in completed.stderr
+    assert "Traceback" not in completed.stderr
+    assert "mini-database-password" not in completed.stderr
+    assert list((mini.root / "backups").iterdir()) == []
