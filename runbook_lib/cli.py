@@ -84,6 +84,20 @@ def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = N
     )
 
 
+@app.command()
+def backup(environment: EnvironmentName) -> None:
+    """Take one backup of an environment's database. Nothing else is changed."""
+    from runbook_lib import environment as environments
+    from runbook_lib.actions.backup import daily
+
+    finding = daily(environments.load(environment)).run()
+    seen = finding.observed
+    typer.echo(seen if isinstance(seen, str) else ", ".join(f"{name}: {value}" for name, value in seen.items()))
+    if not finding.ok:
+        typer.echo(f"Expected {finding.expected}; {finding.remedy}.", err=True)
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_runs(
     environment: Annotated[str, typer.Argument(metavar="[ENV]", help="Only this environment's.")] = "*",

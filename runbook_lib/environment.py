@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import tomllib
-from datetime import date
+from datetime import date, time
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -214,10 +214,61 @@ class ComposePlatform(Model):
     start_seconds: float = 120.0
 
 
+class SupervisorSchedule(Model):
+    """A daily backup by a program of supervisord, whose ``[include]`` reads `folder`."""
+
+    kind: Literal["supervisor"]
+    folder: RelativePath
+    at: time = Field(default=time(3), description="time of day on this machine")
+
+
+class SystemdSchedule(Model):
+    """A daily backup by a systemd timer."""
+
+    kind: Literal["systemd"]
+    folder: RelativePath = Path("/etc/systemd/system")
+    at: time = Field(default=time(3), description="time of day on this machine")
+    user: str = "root"
+
+
+class CronSchedule(Model):
+    """A daily backup by a file of cron's own folder, never by a user's crontab."""
+
+    kind: Literal["cron"]
+    folder: RelativePath = Path("/etc/cron.d")
+    at: time = Field(default=time(3), description="time of day on this machine")
+    user: str = "root"
+
+
 class Backup(Model):
-    """Where dumps lie: outside the record."""
+    """Where dumps lie: outside the record; when they are taken, and how long they are kept."""
 
     folder: RelativePath
+    schedule: Annotated[
+        SupervisorSchedule | SystemdSchedule | CronSchedule | None, Field(default=None, discriminator="kind")
+    ]
+    retention_days: Annotated[int, Field(ge=1)] = 30
+    scratch: Secret | None = Field(
+        default=None,
+        description="URL of a database that is made for a restore test and dropped after it; must not exist",
+    )
+
+
+class Recovery(Model):
+    """How soon the service must be back after a disaster, and how much of its data may be lost."""
+
+    rto_seconds: Annotated[float | None, Field(gt=0, description="recovery time objective")] = None
+    rpo_seconds: Annotated[float | None, Field(gt=0, description="recovery point objective")] = None
+    operators: tuple[str, ...] = Field(default=(), description="roles of the contacts who may restore")
+    serve: Argv = Field(
+        default=("-m", "uvicorn", "main:app", "--host", "127.0.0.1", "--port", "{port}"),
+        description="arguments to the release's Python that start the back end for a trial",
+    )
+    settings: dict[str, str] = Field(
+        default={"REDIS_URL": "", "SENTRY_DSN": ""},
+        description="replace those of .env in a trial, which uses nothing live",
+    )
+    start_seconds: float = 60.0
 
 
 class Objectives(Model):
@@ -408,6 +459,7 @@ class Environment(Model):
     contacts: tuple[Contact, ...] = ()
     documentation: Documentation = Documentation()
     announcement: Announcement = Announcement()
+    recovery: Recovery = Recovery()
     limits: Limits = Limits()
 
     def __str__(self) -> str:
@@ -422,7 +474,12 @@ class Environment(Model):
             for name, value in dotenv_values(self.dotenv.file, interpolate=False).items()
             if value and is_secret_name(name)
         }
-        for name, reference in (("database.url", self.database.url), ("cache.url", self.cache and self.cache.url)):
+        references = {
+            "database.url": self.database.url,
+            "cache.url": self.cache and self.cache.url,
+            "backup.scratch": self.backup.scratch,
+        }
+        for name, reference in references.items():
             if reference:
                 try:
                     found[name] = reference.resolve().get_secret_value()

@@ -64,7 +64,7 @@ def test_the_readme_shows_the_help_as_it_is():
 
 def test_every_command_is_named_in_the_help_and_has_its_own():
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    assert {"run", "plan", "list", "show", "init", "lab", "demo"} == set(names)
+    assert {"run", "plan", "backup", "list", "show", "init", "lab", "demo"} == set(names)
     for arguments in [*([name] for name in names), *(["sandbox", name] for name in ("up", "down", "status"))]:
         completed = runbook(*arguments, "--help")
         assert completed.returncode == 0
@@ -106,3 +106,12 @@ def test_init_writes_an_environment_that_reads(mini):
     completed = runbook("plan", "acme", "--release", "v1")
     assert completed.returncode == 2
     assert "is no usable git repository" in completed.stderr
+
+
+def test_a_backup_that_cannot_be_taken_says_why(mini):
+    completed = runbook("backup", "mini")
+    assert completed.returncode == 4
+    assert "PostgreSQL refused the connection" in completed.stderr
+    assert "Traceback" not in completed.stderr
+    assert "mini-database-password" not in completed.stderr
+    assert list((mini.root / "backups").iterdir()) == []

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook_lib import command, programs
 from runbook_lib.checks import database, dumps
+from runbook_lib.checks.backups import Backup, metadata_of
 from runbook_lib.checks.dumps import RollbackPoint
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
@@ -36,7 +37,19 @@ def rollback_point(env: Environment, release: Release) -> Finding:
     Unanswerable
         The database does not answer, pg_dump is missing or older than the server, or it failed.
     """
-    return _taken(env, release)
+    return _taken(env, release.tag)
+
+
+@action("Take a backup of {env}")
+def daily(env: Environment) -> Finding:
+    """14.1.1: what the schedule does each day, by ``runbook backup``; nothing else is changed.
+
+    Raises
+    ------
+    Unanswerable
+        As :func:`rollback_point`.
+    """
+    return _taken(env, "daily")
 
 
 @action("Refresh the rollback point")
@@ -58,15 +71,15 @@ def refresh(env: Environment, release: Release, facts: Mapping[str, Any]) -> Fin
             expected=f"revision {earlier.revision}, as when phase 3 took the rollback point",
             remedy="find out who migrated the database meanwhile, then begin again at phase 3",
         )
-    return _taken(env, release)
+    return _taken(env, release.tag)
 
 
-def _taken(env: Environment, release: Release) -> Finding:
+def _taken(env: Environment, label: str) -> Finding:
     lack = _lack_of_space(env)
     if lack:
         return lack
     started = time.monotonic()
-    point = take(env, release.tag)
+    point = take(env, label)
     seconds = time.monotonic() - started
     found = dumps.faults(env, point)
     return Finding(
@@ -106,7 +119,9 @@ def _lack_of_space(env: Environment) -> Finding | None:
 
 
 def take(env: Environment, label: str) -> RollbackPoint:
-    """Dump the live database into the backup folder, mode 0600; a dump that failed leaves no file.
+    """Dump the live database into the backup folder, mode 0600, with its metadata beside it.
+
+    The dump has its own name only once both are whole; one that failed leaves no file.
 
     Parameters
     ----------
@@ -118,23 +133,40 @@ def take(env: Environment, label: str) -> RollbackPoint:
     Unanswerable
         The database does not answer, or pg_dump cannot or did not dump it.
     """
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    started, taken_at = time.monotonic(), datetime.now(UTC)
     safe_label = re.sub(r"[^\w.-]", "-", label)
-    path = env.backup.folder / f"{env.name}-{stamp}-{safe_label}.dump"
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    path = env.backup.folder / f"{env.name}-{taken_at:%Y%m%dT%H%M%S.%fZ}-{safe_label}.dump"
+    partial = path.with_name(f".{path.name}.partial")
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         with database.connected(env) as connection, connection.transaction():
             # pg_dump reads the very snapshot in which we count, whatever is written meanwhile.
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             row = connection.execute("SELECT pg_export_snapshot()").fetchone()
             assert row is not None
-            _dump(env, connection, path, row[0])
-            tables = database.row_counts(connection)
+            _dump(env, connection, partial, row[0])
+            progress("counting and summing up each table")
+            tables = database.contents(connection, timeout=env.limits.backup)
             revision = database.revision(connection)
+        taken = Backup(
+            file=path.name,
+            sha256=dumps.digest(partial),
+            size=partial.stat().st_size,
+            taken_at=taken_at,
+            seconds=round(time.monotonic() - started, 3),
+            environment=env.name,
+            database=database.name(env),
+            revision=revision,
+            tables=tables,
+        )
+        taken.write(env.backup.folder)
+        partial.rename(path)
     except BaseException:
-        path.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+        metadata_of(path).unlink(missing_ok=True)
         raise
-    return RollbackPoint(path.name, dumps.digest(path), revision, path.stat().st_size, tables)
+    rows = {table: content.rows for table, content in tables.items()}
+    return RollbackPoint(taken.file, taken.sha256, revision, taken.size, rows)
 
 
 def _dump(env: Environment, connection: psycopg.Connection[Any], path: Path, snapshot: str) -> None:
@@ -181,12 +213,22 @@ def scratch_copy(env: Environment, point: RollbackPoint) -> Iterator[str]:
 
 @contextmanager
 def scratch_database(env: Environment) -> Iterator[str]:
-    """An empty database on the same server, dropped afterwards in any case."""
+    """An empty database, dropped afterwards in any case.
+
+    On the same server under a name of its own, or the one that ``backup.scratch`` names, which must not exist yet.
+
+    Raises
+    ------
+    Unanswerable
+        It may not be made, exists already, or is the live database itself.
+    """
     import psycopg
     from psycopg import sql
 
-    name = f"{SCRATCH_PREFIX}{secrets.token_hex(4)}"
-    with database.connected(env) as connection:
+    address, maintenance = _scratch_addresses(env)
+    variables = database.libpq_environment(address)
+    name = variables["PGDATABASE"]
+    with database.connected(env, maintenance) as connection:
         try:
             # template0 has nothing of this site's own, which the dump brings along.
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
@@ -195,11 +237,32 @@ def scratch_database(env: Environment) -> Iterator[str]:
             raise Unanswerable(
                 f"role {role} may not create a scratch database", remedy=f'as a superuser: ALTER ROLE "{role}" CREATEDB'
             ) from error
+        except psycopg.errors.DuplicateDatabase as error:
+            raise Unanswerable(
+                f"refused: the restore target {name} exists already; nothing was touched",
+                remedy="name a database in backup.scratch that does not exist, or drop what an interrupted test left",
+            ) from error
     try:
-        yield database.with_database(database.url(env), name)
+        yield address
     finally:
-        with database.connected(env) as connection:
+        with database.connected(env, maintenance) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _scratch_addresses(env: Environment) -> tuple[str, str]:
+    """The scratch database's URL, and that of the database from which it is made. Refuses the live database."""
+    live = database.url(env)
+    if env.backup.scratch is None:
+        return database.with_database(live, f"{SCRATCH_PREFIX}{secrets.token_hex(4)}"), live
+    address = env.backup.scratch.resolve().get_secret_value()
+    place = ("PGHOST", "PGPORT", "PGDATABASE")
+    ours, theirs = (database.libpq_environment(each) for each in (live, address))
+    if all(ours.get(name) == theirs.get(name) for name in place):
+        raise Unanswerable(
+            "refused: the restore target is the live database; nothing was touched",
+            remedy="name a database in backup.scratch that does not exist, or leave the setting out",
+        )
+    return address, database.with_database(address, "postgres")
 
 
 def restore(env: Environment, dump: Path, address: str) -> None:

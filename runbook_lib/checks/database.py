@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -22,6 +23,22 @@ from runbook_lib.step import Finding, check
 if TYPE_CHECKING:
     import psycopg
 
+_ROW_TEXT: Final = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "search_path": "",
+}
+"""The settings on which the text of a row depends."""
+_CHECKSUM: Final = """
+SELECT count(*), coalesce(sum(('x' || left(digest, 16))::bit(64)::bigint), 0),
+       coalesce(sum(('x' || substr(digest, 17, 16))::bit(64)::bigint), 0)
+FROM (SELECT encode(sha256(convert_to(ROW(runbook_row.*)::text, 'UTF8')), 'hex') AS digest
+      FROM {} AS runbook_row) AS digests
+"""
 ROUND_TRIPS: Final = 5
 APPLICATION: Final = "runbook"
 
@@ -29,6 +46,11 @@ APPLICATION: Final = "runbook"
 def url(env: Environment) -> str:
     """The application's own database URL. Raises Unanswerable where the reference leads nowhere."""
     return env.database.url.resolve().get_secret_value()
+
+
+def name(env: Environment) -> str:
+    """The name of the application's database, as libpq reads it from the URL."""
+    return libpq_environment(url(env))["PGDATABASE"]
 
 
 def without_driver(address: str) -> str:
@@ -123,15 +145,67 @@ def row_counts(connection: psycopg.Connection[Any]) -> dict[str, int]:
     """How many rows each table holds, counted exactly, by ``schema.table``."""
     from psycopg import sql
 
-    tables = connection.execute(
-        "SELECT schemaname, tablename FROM pg_tables "
-        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
-    ).fetchall()
     counts: dict[str, int] = {}
-    for schema, table in tables:
+    for schema, table in _tables(connection):
         row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))).fetchone()
         counts[f"{schema}.{table}"] = row[0] if row else 0
     return counts
+
+
+def _tables(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    """Schema and name of every table that is not the server's own, sorted."""
+    return connection.execute(
+        "SELECT schemaname, tablename FROM pg_tables "
+        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
+    ).fetchall()
+
+
+@dataclass(frozen=True)
+class TableContent:
+    """How many rows a table holds, and a checksum of them in which their order does not count."""
+
+    rows: int
+    checksum: str
+
+
+def contents(connection: psycopg.Connection[Any], *, timeout: float = 600.0) -> dict[str, TableContent]:
+    """What every table holds, by ``schema.table``; one transaction, or a part of the caller's.
+
+    The checksum is the sum, modulo 2^64 in each half, of the first 128 bits of the SHA-256 of every row's text: an
+    additive multiset hash (Clarke et al., Incremental Multiset Hash Functions, ASIACRYPT 2003). It notices what was
+    lost, doubled or altered by mishap; it is no proof against somebody who constructs rows with an equal sum.
+
+    Parameters
+    ----------
+    timeout:
+        Seconds for each table.
+
+    Raises
+    ------
+    Unanswerable
+        A table may not be read, or takes longer.
+    """
+    import psycopg
+    from psycopg import sql
+
+    found: dict[str, TableContent] = {}
+    # Rolled back, for the caller's transaction is to keep its own settings.
+    with connection.transaction(force_rollback=True):
+        for name, value in {**_ROW_TEXT, "statement_timeout": f"{timeout * 1000:.0f}"}.items():
+            connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+        for schema, table in _tables(connection):
+            statement = sql.SQL(_CHECKSUM).format(sql.Identifier(schema, table))
+            try:
+                row = connection.execute(statement).fetchone()
+            except (psycopg.errors.InsufficientPrivilege, psycopg.errors.QueryCanceled) as error:
+                raise Unanswerable(
+                    f"{schema}.{table} could not be read: {error}".strip(),
+                    remedy="let the application's role read it, or raise limits.backup",
+                ) from error
+            assert row is not None
+            halves = "".join(f"{int(half) % 2**64:016x}" for half in row[1:])
+            found[f"{schema}.{table}"] = TableContent(row[0], halves)
+    return found
 
 
 def run_in_release(

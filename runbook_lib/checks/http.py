@@ -129,7 +129,7 @@ def ask(env: Environment, request: Request, *, via: httpx.Client | None = None) 
             remedy="look at the service's load and log, or raise limits.request",
         ) from error
     except httpx.ConnectError as error:
-        if _is_unresolved(error):
+        if is_unresolved(error):
             raise Unanswerable(f"the name in {address} does not resolve", remedy="check web.url and the DNS") from error
         raise
 
@@ -144,11 +144,13 @@ def _bounded(chunks: Iterable[bytes]) -> tuple[bytes, bool]:
     return bytes(body), True
 
 
-def _is_unresolved(error: BaseException | None) -> bool:
+def is_unresolved(error: BaseException | None) -> bool:
+    """Whether a name that does not resolve is behind `error`."""
     while error is not None:
         if isinstance(error, socket.gaierror):
             return True
-        error = error.__cause__
+        # httpcore raises its own error while it handles the system's, without naming it the cause.
+        error = error.__cause__ or error.__context__
     return False
 
 

@@ -52,6 +52,14 @@ class Mask:
             position = end
         return "".join([*pieces, text[position:]])
 
+    def found(self, text: str) -> tuple[str, ...]:
+        """The names of the secrets that `text` holds, in any form."""
+        if not self._secrets:
+            return ()
+        automaton, labels = self._automaton
+        held = (labels[pattern] for pattern, *_ in automaton.find_matches_as_indexes(text))
+        return tuple(dict.fromkeys(label.removeprefix("[masked ").removesuffix("]") for label in held))
+
     def value(self, value: Any) -> Any:
         """A JSON-like value with every string in it masked, keys too."""
         if isinstance(value, str):

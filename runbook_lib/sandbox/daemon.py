@@ -39,7 +39,10 @@ logfile_maxbytes=5MB
 logfile_backups=1
 pidfile={runtime}/supervisord.pid
 childlogdir={logs}
-{user}"""
+{user}
+[include]
+files = schedules/*.conf
+"""
 _PROGRAM = """
 [program:{name}]
 command={command}

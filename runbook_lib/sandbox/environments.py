@@ -125,6 +125,17 @@ services = ["database", "cache", "backend", "edge"]
 
 [backup]
 folder = "../{folder}/backups"
+retention_days = 30
+
+[backup.schedule]
+kind = "supervisor"
+folder = "../{folder}/schedules"
+at = "03:00"
+
+[recovery]
+rto_seconds = 300.0
+rpo_seconds = 86400.0
+operators = ["Database Admin", "DevOps Lead"]
 
 [objectives]
 requests_per_second = 500.0
@@ -168,23 +179,28 @@ _PEOPLE = """
 role = "DevOps Lead"
 name = "Whoever started the sandbox"
 email = "devops@{host_name}"
+phone = "+1 555 0100"
 
 [[contacts]]
 role = "Backend Lead"
 name = "Whoever started the sandbox"
 email = "backend@{host_name}"
+phone = "+1 555 0101"
 
 [[contacts]]
 role = "Frontend Lead"
 name = "Whoever started the sandbox"
 email = "frontend@{host_name}"
+phone = "+1 555 0102"
 
 [[contacts]]
 role = "Database Admin"
 name = "Whoever started the sandbox"
 email = "database@{host_name}"
+phone = "+1 555 0103"
 
 [documentation]
+folder = "../{folder}/handbook"
 status_page = "{sink}/status"
 
 [documentation.links]
@@ -199,6 +215,19 @@ Grafana = "{sink}/dashboards/metrics"
 [documentation.support]
 page = "{sink}/docs/support"
 mail = "mailto:support@{host_name}"
+
+[[documentation.escalation]]
+role = "Backend Lead"
+
+[[documentation.escalation]]
+role = "DevOps Lead"
+after_minutes = 30.0
+
+[documentation.on_call]
+roles = ["Backend Lead", "DevOps Lead", "Frontend Lead"]
+first_day = 2024-01-01
+days = 7
+acknowledge_minutes = 15.0
 
 [[announcement.channels]]
 name = "sink"

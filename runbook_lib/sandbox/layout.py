@@ -142,6 +142,11 @@ class Stack:
         return self.folder / "backups"
 
     @property
+    def schedules(self) -> Path:
+        """What supervisord runs besides the services, such as the daily backup."""
+        return self.folder / "schedules"
+
+    @property
     def platform(self) -> Path:
         """Images, deployments and the link ``current``."""
         return self.folder / "platform"

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from runbook_lib.actions import dotenv_file
+from runbook_lib.actions import backup, dotenv_file
+from runbook_lib.checks import database
 from runbook_lib.environment import Dotenv, Secret
 
 
@@ -28,3 +29,14 @@ def on_database(env):
         )
 
     return give
+
+
+@pytest.fixture
+def live(env, tmp_path, on_database):
+    """An environment whose database is a scratch one with two tables, one of them Alembic's."""
+    with backup.scratch_database(env) as address:
+        with database.connected(env, address) as connection:
+            connection.execute("CREATE TABLE scans (id int); INSERT INTO scans SELECT generate_series(1, 100)")
+            connection.execute("CREATE TABLE alembic_version (version_num text)")
+            connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+        yield on_database(tmp_path, address)

@@ -6,20 +6,9 @@ import psycopg
 import pytest
 
 from runbook_lib.actions import backup, dotenv_file
-from runbook_lib.checks import database, dumps
-from runbook_lib.environment import Database
+from runbook_lib.checks import backups, database, dumps
+from runbook_lib.environment import Database, Secret
 from runbook_lib.errors import Unanswerable
-
-
-@pytest.fixture
-def live(env, tmp_path, on_database):
-    """An environment whose database is a scratch one with two tables, one of them Alembic's."""
-    with backup.scratch_database(env) as address:
-        with database.connected(env, address) as connection:
-            connection.execute("CREATE TABLE scans (id int); INSERT INTO scans SELECT generate_series(1, 100)")
-            connection.execute("CREATE TABLE alembic_version (version_num text)")
-            connection.execute("INSERT INTO alembic_version VALUES ('0001')")
-        yield on_database(tmp_path, address)
 
 
 def with_database(env, **changed):
@@ -138,12 +127,80 @@ def test_a_dump_that_cannot_be_restored(live, release):
 
 
 def test_row_counts_are_of_the_dumps_snapshot(live, monkeypatch):
-    counted = database.row_counts
+    counted = database.contents
 
-    def written_meanwhile(connection: psycopg.Connection) -> dict[str, int]:
+    def written_meanwhile(connection: psycopg.Connection, **limits: float):
         run(live, "INSERT INTO scans VALUES (101)")
-        return counted(connection)
+        return counted(connection, **limits)
 
     live.backup.folder.mkdir()
-    monkeypatch.setattr(database, "row_counts", written_meanwhile)
+    monkeypatch.setattr(database, "contents", written_meanwhile)
     assert backup.take(live, "v1/..").tables["public.scans"] == 100
+
+
+def test_what_a_table_holds_counts_and_its_order_does_not(live):
+    def contents():
+        with database.connected(live) as connection:
+            return database.contents(connection)["public.scans"]
+
+    before = contents()
+    run(live, "CREATE TABLE sorted AS SELECT * FROM scans ORDER BY id DESC; DROP TABLE scans")
+    run(live, "ALTER TABLE sorted RENAME TO scans")
+    assert contents() == before
+    run(live, "UPDATE scans SET id = 101 WHERE id = 100")
+    assert contents() != before
+    run(live, "UPDATE scans SET id = 99 WHERE id = 101")
+    assert contents().rows == before.rows
+    assert contents().checksum != before.checksum
+
+
+def test_a_table_that_may_not_be_read(live):
+    run(live, "REVOKE ALL ON scans FROM CURRENT_USER")
+    with database.connected(live) as connection, pytest.raises(Unanswerable, match=r"public\.scans could not be read"):
+        database.contents(connection)
+
+
+def test_the_daily_backup_says_what_it_is(live):
+    assert backup.daily(live).run().ok
+    taken = backups.newest(live)
+    path = live.backup.folder / taken.file
+    assert (path.stat().st_size, dumps.digest(path)) == (taken.size, taken.sha256)
+    assert (taken.environment, taken.database, taken.revision) == ("sandbox", database.name(live), "0001")
+    assert taken.tables["public.scans"].rows == 100
+    assert {file.name for file in live.backup.folder.iterdir()} == {taken.file, f"{taken.file}.json"}
+    assert stat.S_IMODE(backups.metadata_of(path).stat().st_mode) == 0o600
+
+
+def test_a_restore_target_that_is_the_live_database_is_refused(live):
+    before = databases(live)
+    for address in (database.url(live), database.url(live).replace("postgresql:", "postgresql+psycopg:")):
+        refused = pytest.raises(Unanswerable, match="refused: the restore target is the live database")
+        with refused, backup.scratch_database(with_scratch(live, address)):
+            pass
+    assert databases(live) == before
+
+
+def test_a_restore_target_that_exists_is_refused(live, env):
+    before = databases(live)
+    # By another name of the same server the live database looks like a stranger's: it exists, and stays.
+    for address in (database.url(env), database.url(live).replace("127.0.0.1", "localhost")):
+        with pytest.raises(Unanswerable, match="exists already"), backup.scratch_database(with_scratch(live, address)):
+            pass
+    assert databases(live) == before
+
+
+def test_a_restore_target_of_the_users_choice(live):
+    before = databases(live)
+    address = database.with_database(database.url(live), f"{database.name(live)}_chosen")
+    with backup.scratch_database(with_scratch(live, address)) as given:
+        assert given == address
+        assert databases(live) - before == {f"{database.name(live)}_chosen"}
+    assert databases(live) == before
+
+
+def with_scratch(env, address):
+    file = env.dotenv.file.with_name("scratch.env")
+    file.touch(mode=0o600)
+    dotenv_file.write(file, {"SCRATCH_URL": address})
+    scratch = Secret(file=file, key="SCRATCH_URL")
+    return env.model_copy(update={"backup": env.backup.model_copy(update={"scratch": scratch})})

@@ -225,3 +225,8 @@ def test_an_asset_that_is_an_html_page_is_missing(serve, at, reply):
 def test_assets_on_other_hosts_are_not_asked_for():
     html = '<script src="/a.js"></script><script src="https://x.org/b.js"></script><link href="//y.org/c.css">'
     assert http._own_assets(html) == ["/a.js"]
+
+
+def test_a_name_that_does_not_resolve_is_unanswerable(at):
+    with pytest.raises(Unanswerable, match="does not resolve"):
+        http.health(at("http://nothing-here.invalid")).run()

@@ -1,0 +1,85 @@
+"""Pages for people, as Markdown and as HTML that needs nothing else: no script, no address but its links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from runbook_lib.step import Table
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: sentences, then a table, then commands for a shell."""
+
+    title: str
+    text: Sequence[str] = ()
+    table: Table | None = None
+    commands: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: `name` is that of its files, without a suffix; `text` stands before the first section."""
+
+    name: str
+    title: str
+    text: Sequence[str]
+    sections: Sequence[Section]
+
+
+def markdown(page: Page) -> str:
+    """The page as Markdown (CommonMark, with GitHub's tables); whatever it was given is text, never markup."""
+    return _templates().get_template("page.md").render(page=page)
+
+
+def html(page: Page) -> str:
+    """The page as one HTML file; whatever it was given is text, never markup."""
+    return _templates().get_template("page.html").render(page=page)
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("runbook_lib"),
+        autoescape=jinja2.select_autoescape(("html",), default=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {"plain": plain, "fence": fence, "cell": cell}
+    templates.tests["address"] = is_address
+    return templates
+
+
+def cell(value: Any) -> str:
+    """A value in a table; nothing where there is none."""
+    return "" if value is None else str(value)
+
+
+def is_address(value: Any) -> bool:
+    """Whether a cell is an address that may be followed: the web's alone, so that no script hides in one."""
+    return isinstance(value, str) and re.fullmatch(r"https?://[^\s<>\"]+", value) is not None
+
+
+def plain(value: Any) -> str:
+    """`value` on one line of Markdown, with all that Markdown would read as markup escaped."""
+    line = " ".join(cell(value).split())
+    escaped = re.sub(r"([\\`*_{}\[\]|~#!])", r"\\\1", line)
+    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"^([-+=]|\d+[.)])", r"\\\1", escaped) if re.match(r"[-+=]", escaped) else escaped
+
+
+def fence(lines: Sequence[str]) -> str:
+    """The backticks that enclose `lines`: more than any line has in a row."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    return "`" * max(3, longest + 1)
