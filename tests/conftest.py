@@ -47,6 +47,12 @@ public_address = "127.0.0.1"
 """
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """All tests on the sandbox run in one process, one after the other, so that it is started once."""
+    if "sandbox" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group("sandbox"))
+
+
 @pytest.fixture(scope="session")
 def home_folder() -> Iterator[Path]:
     """A home with the repository's notebooks and nothing else; RUNBOOK_HOME names it for the whole session.
