@@ -62,7 +62,8 @@ def gate(title: str, passed: bool, sentence: str) -> dict[str, Any]:
 
 def _item_html(result: ItemResult) -> str:
     head = _head(result.status, f"{result.id} {result.text}", sum(step.seconds for step in result.steps))
-    return _frame(result.status, head + "".join(_step_html(step) for step in result.steps))
+    waiver = f"<div>{escape(str(result.waiver))}</div>" if result.waiver else ""
+    return _frame(result.status, head + waiver + "".join(_step_html(step) for step in result.steps))
 
 
 def _frame(status: str, body: str) -> str:
@@ -132,6 +133,7 @@ def shorten(value: Any) -> str:
 
 def _item_text(result: ItemResult) -> str:
     lines = [f"{ICONS[result.status]} {result.status} {result.id} {result.text}"]
+    lines += [f"  {result.waiver}"] if result.waiver else []
     for step in result.steps:
         lines.append(f"  {step.status}: {step.title}")
         lines.append(

@@ -19,6 +19,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -420,6 +421,27 @@ class Announcement(Model):
     confirmation_seconds: float = Field(default=30.0, description="how long a confirmation is waited for")
 
 
+class Waiver(Model):
+    """Somebody's decision to go on although an item did not pass; after its last day the item counts again."""
+
+    item: str
+    statuses: tuple[Literal["failed", "error"], ...] = Field(
+        default=("failed", "error"), min_length=1, description="what is tolerated: a fault found, or no answer"
+    )
+    reason: str = Field(min_length=1)
+    person: str = Field(min_length=1, description="who decided")
+    expires: date = Field(description="the last day, in UTC")
+
+    @field_validator("item")
+    @classmethod
+    def _is_an_item(cls, id: str) -> str:
+        from runbook_lib import checklist
+
+        if id not in {item.id for phase in checklist.phases() for item in phase.items}:
+            raise ValueError("the checklist has no such item; 'runbook plan' lists them")
+        return id
+
+
 class Limits(Model):
     """Time limits in seconds."""
 
@@ -460,6 +482,7 @@ class Environment(Model):
     documentation: Documentation = Documentation()
     announcement: Announcement = Announcement()
     recovery: Recovery = Recovery()
+    waivers: tuple[Waiver, ...] = ()
     limits: Limits = Limits()
 
     def __str__(self) -> str:

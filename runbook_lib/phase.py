@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from runbook_lib.home import home
 from runbook_lib.record import archive
 from runbook_lib.record.archive import Facts, Run
 from runbook_lib.record.masking import Mask
-from runbook_lib.record.result import ItemResult, KeptFile, StepResult
+from runbook_lib.record.result import ItemResult, KeptFile, StepResult, Waived, worst
 from runbook_lib.release import Release
 from runbook_lib.step import Evidence, Finding, Kind, Status, Step, reporting
 
@@ -141,12 +141,26 @@ class LivePhase:
                 result, finding = self._execute(item, number, step)
             results.append(result)
             images += [e for e in finding.evidence if Path(e.name).suffix in SHOWN_IMAGES] if finding else []
-        outcome = ItemResult(item.id, item.text, tuple(results))
+        outcome = ItemResult(item.id, item.text, tuple(results), self._waiver(item.id, worst(results)))
         self._results[id] = outcome
         self.run.events.append("item finished", phase=self.definition.number, **outcome.data())
         shown.show(card.bundle(outcome))
         for image in images:
             _show_image(image)
+
+    def _waiver(self, id: str, status: Status) -> Waived | None:
+        """The environment's decision on the item, if it tolerates `status`; one that expired is told too."""
+        today = datetime.now(UTC).date()
+        fitting = [waiver for waiver in self.env.waivers if waiver.item == id and status in waiver.statuses]
+        if not fitting:
+            return None
+        last = max(fitting, key=lambda waiver: waiver.expires)
+        return Waived(
+            self._mask.text(last.person),
+            self._mask.text(last.reason),
+            last.expires.isoformat(),
+            in_force=last.expires >= today,
+        )
 
     def gate(self) -> None:
         """Give the verdict and close the phase's part of the record."""

@@ -16,6 +16,7 @@ from rich.table import Table
 from runbook_lib.card import ICONS
 from runbook_lib.checklist import Phase
 from runbook_lib.phase import PlannedItem
+from runbook_lib.record.result import Waived
 from runbook_lib.record.summary import PhaseSummary, RunSummary
 from runbook_lib.step import Status
 
@@ -68,6 +69,8 @@ class TerminalWatcher:
         style = STYLES[status]
         head = f"[{style}]{ICONS[status]} {status:8}[/{style}]"
         self._console.print(f"  {head} {bundle['id']:<7} {_shown(bundle['text'])} [dim]{seconds:.1f} s[/dim]")
+        if bundle["waiver"]:
+            self._console.print(f"      {_shown(str(Waived(**bundle['waiver'])))}")
         for step in bundle["steps"]:
             if step["status"] in (Status.FAILED, Status.ERROR):
                 self._console.print(f"      {_shown(step['title'])}: {_shown(_why(step))}")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 import runbook_lib
@@ -195,3 +197,59 @@ def test_a_run_is_never_overwritten(mini):
 def test_an_unknown_item_is_refused(mini):
     with pytest.raises(ConfigurationError, match=r"Phase 3 has no item '9.9'; it has 3.1, 3.2"):
         begin().item("9.9", alike(2))
+
+
+TODAY = datetime.now(UTC).date()
+
+
+def waive(mini, item="3.2", statuses='["failed", "error"]', days=0):
+    toml = mini.notebooks / "environments" / "mini.toml"
+    toml.write_text(
+        f"{toml.read_text()}\n[[waivers]]\nitem = '{item}'\nstatuses = {statuses}\nreason = 'TICKET-1'\n"
+        f"person = 'Ada'\nexpires = {TODAY + timedelta(days=days)}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "waiver", "status"),
+    [
+        (alike(3), {}, Status.WAIVED),
+        (raises(Unanswerable("why")), {"statuses": '["error"]', "days": 30}, Status.WAIVED),
+        (alike(3), {"statuses": '["error"]'}, Status.FAILED),
+        (alike(3), {"item": "3.1"}, Status.FAILED),
+        (alike(3), {"days": -1}, Status.FAILED),
+        (alike(2), {}, Status.PASSED),
+        (raises(Waiting("for the mail")), {}, Status.PENDING),
+    ],
+    ids=["failed", "error", "failed, where errors are waived", "another item", "expired", "passed", "pending"],
+)
+def test_a_waiver_tolerates_what_it_names_until_its_last_day(mini, step, waiver, status):
+    waive(mini, **waiver)
+    phase = begin()
+    phase.item("3.1", alike(2))
+    phase.item("3.2", step)
+    assert results(phase)["3.2"] == status
+
+
+def test_what_is_waived_satisfies_the_gate_and_keeps_what_it_was(mini):
+    waive(mini)
+    phase = begin()
+    phase.item("3.1", alike(2))
+    phase.item("3.2", alike(3))
+    phase.gate()
+    item = summarize(phase.run).items["3.2"]
+    assert (item["original"], item["steps"][0]["status"]) == (Status.FAILED, Status.FAILED)
+    assert item["waiver"] == {"person": "Ada", "reason": "TICKET-1", "expires": str(TODAY), "in_force": True}
+
+
+def test_an_expired_waiver_is_told(mini):
+    waive(mini, days=-1)
+    phase = begin()
+    phase.item("3.2", alike(3))
+    assert summarize(phase.run).items["3.2"]["waiver"]["in_force"] is False
+
+
+def test_a_waiver_for_no_item_is_refused(mini):
+    waive(mini, item="3.9")
+    with pytest.raises(ConfigurationError, match=r"waivers.0.item: found '3.9'.*no such item"):
+        begin()

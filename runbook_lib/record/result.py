@@ -43,18 +43,44 @@ class StepResult:
 
 
 @dataclass(frozen=True)
+class Waived:
+    """A decision to go on although the item did not pass; `expires` is its last day, as YYYY-MM-DD."""
+
+    person: str
+    reason: str
+    expires: str
+    in_force: bool
+
+    def __str__(self) -> str:
+        if self.in_force:
+            return f"waived by {self.person} until {self.expires}: {self.reason}"
+        return f"the waiver by {self.person} expired after {self.expires}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class ItemResult:
-    """How an item ended: the worst of its steps."""
+    """How an item ended: the worst of its steps, unless that is waived."""
 
     id: str
     text: str
     steps: tuple[StepResult, ...]
+    waiver: Waived | None = None
+
+    @property
+    def original(self) -> Status:
+        """The status that weighs most among the steps'."""
+        return worst(self.steps)
 
     @property
     def status(self) -> Status:
-        """The status that weighs most among the steps'."""
-        return min((step.status for step in self.steps), key=_SEVERITY.index)
+        """What counts for the gate."""
+        return Status.WAIVED if self.waiver and self.waiver.in_force else self.original
 
     def data(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {**asdict(self), "status": self.status}
+        return {**asdict(self), "status": self.status, "original": self.original}
+
+
+def worst(steps: Sequence[StepResult]) -> Status:
+    """The status that weighs most among the steps'."""
+    return min((step.status for step in steps), key=_SEVERITY.index)
