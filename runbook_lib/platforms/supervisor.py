@@ -30,7 +30,8 @@ from runbook_lib.step import progress
 FRONTEND = "frontend"
 BACKEND = "backend"
 _UP = "RUNNING"
-_STOPPED = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
+STOPPED = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
+"""The states from which a program is started."""
 _ALREADY_STARTED, _NOT_RUNNING = 60, 70  # supervisor.xmlrpc.Faults
 _ANSWER_SECONDS = 10.0
 _POLL_SECONDS = 0.1
@@ -205,7 +206,7 @@ def calling(socket: Path) -> Iterator[Any]:
 def start(supervisord: Any, names: Sequence[str], seconds: float) -> None:
     """Start those of the programs that are down, and wait up to `seconds` for all to run, else raise Unanswerable."""
     for name, state in _states(supervisord, names).items():
-        if state in _STOPPED:
+        if state in STOPPED:
             progress(f"starting {name}")
             with _already(_ALREADY_STARTED):
                 supervisord.startProcess(name, False)
@@ -215,11 +216,11 @@ def start(supervisord: Any, names: Sequence[str], seconds: float) -> None:
 def stop(supervisord: Any, names: Sequence[str], seconds: float) -> None:
     """Stop those of the programs that are up, and wait up to `seconds` for their end, else raise Unanswerable."""
     for name, state in _states(supervisord, names).items():
-        if state not in _STOPPED:
+        if state not in STOPPED:
             progress(f"stopping {name}")
             with _already(_NOT_RUNNING):
                 supervisord.stopProcess(name, False)
-    _wait(supervisord, names, _STOPPED, seconds)
+    _wait(supervisord, names, STOPPED, seconds)
 
 
 @contextmanager

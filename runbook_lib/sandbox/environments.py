@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from runbook_lib.sandbox import postgres, settings
+from runbook_lib.sandbox import postgres, settings, tracker
 from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
 RELEASE = "v1.0.0"
@@ -273,7 +273,7 @@ def _text(stack: Stack, ports: Ports) -> str:
         folder=stack.name,
         mode=_string("staging" if staging else "production"),
         origin=_string(settings.origin(ports)),
-        dsn=_string(settings.tracker_dsn(ports)),
+        dsn=_string(tracker.dsn(stack, ports)),
         programs=_string(postgres.programs()),
         http_url=_string(f"http://{EDGE}:{ports.http}"),
         socket=_string(stack.socket),
