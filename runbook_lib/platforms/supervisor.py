@@ -23,7 +23,7 @@ from runbook_lib.command import Completed
 from runbook_lib.environment import Environment, SupervisorPlatform
 from runbook_lib.errors import Unanswerable
 from runbook_lib.platforms.images import ImageStore, file_name, point, remove
-from runbook_lib.platforms.interface import Image, Service
+from runbook_lib.platforms.interface import Image, LogKeeping, Service
 from runbook_lib.release import Release
 from runbook_lib.step import progress
 
@@ -120,6 +120,34 @@ class Supervisor:
         rotated = newest.parent.glob(f"{newest.name}.*")
         numbered = sorted((int(path.suffix[1:]), path) for path in rotated if path.suffix[1:].isdigit())
         return (*(path for _, path in reversed(numbered)), newest)
+
+    def log_keeping(self, service: str) -> LogKeeping:
+        """By supervisord's own configuration of the program's standard output; 0 bytes there means: never rotated."""
+        with calling(self.settings.socket) as supervisord:
+            found = [one for one in supervisord.getAllConfigInfo() if one["name"] == service]
+        if not found:
+            raise Unanswerable(f"supervisord has no program {service}", remedy="correct platform.services")
+        program = found[0]
+        in_file = program["stdout_logfile"] != "none"
+        driver = "syslog" if program["stdout_syslog"] else "file" if in_file else "none"
+        largest = program["stdout_logfile_maxbytes"] or None
+        return LogKeeping(driver, largest if in_file else None, program["stdout_logfile_backups"])
+
+    def environment(self, service: str) -> dict[str, str]:
+        """What the kernel says the program's first process was started with."""
+        with calling(self.settings.socket) as supervisord:
+            pid = supervisord.getProcessInfo(service)["pid"]
+        if not pid:
+            raise Unanswerable(f"{service} does not run", remedy="start it, and see why it stopped (8.2)")
+        path = Path(f"/proc/{pid}/environ")
+        try:
+            text = path.read_bytes().decode(errors="replace")
+        except OSError as error:
+            raise Unanswerable(
+                f"the environment of {service} (process {pid}) cannot be read: {error.strerror}",
+                remedy=f"run this as the user that {service} runs as, on the machine that it runs on",
+            ) from error
+        return dict(line.split("=", 1) for line in text.split("\0") if "=" in line)
 
     def _sources(self, release: Release) -> dict[str, Path]:
         """The services that are built from a release, and the folder that each is built from."""

@@ -25,6 +25,8 @@ PROGRAMS = ("database", "cache", "backend", "edge", "sink")
 """What every stack runs and waits for, in the order in which they are started."""
 TRACKER = "tracker"
 """The error tracker, which one stack runs and nobody waits for."""
+LOG_BYTES, LOG_BACKUPS = 20_000_000, 3
+"""At which size each program's log is rotated, and how many rotated files are kept beside it."""
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _DAEMON = """\
@@ -60,8 +62,8 @@ stopwaitsecs=10
 killasgroup=true
 redirect_stderr=true
 stdout_logfile={logs}/{name}.log
-stdout_logfile_maxbytes=20MB
-stdout_logfile_backups=3
+stdout_logfile_maxbytes={log_bytes}
+stdout_logfile_backups={log_backups}
 """
 
 
@@ -198,6 +200,8 @@ def _configuration(stack: Stack, ports: Ports) -> str:
             environment=_escaped(program.environment),
             priority=10 * number,
             signal=program.signal,
+            log_bytes=LOG_BYTES,
+            log_backups=LOG_BACKUPS,
             logs=_escaped(stack.logs),
         )
         for number, program in enumerate(_programs(stack, ports), start=1)

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from runbook_lib.sandbox import postgres, settings, tracker
+from runbook_lib.sandbox import daemon, postgres, settings, tracker
 from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
 RELEASE = "v1.0.0"
@@ -173,6 +173,28 @@ json = {{ content = {bip21} }}
 [success]
 window_seconds = 5.0
 requests_per_second = 40.0
+
+[monitoring.tracker]
+kind = "bugsink"
+url = {tracker}
+project = {project}
+token = {{ file = "../tracker/keys.env", key = "TOKEN" }}
+
+[monitoring.logs]
+request_services = ["backend", "edge"]
+retention_bytes = {retention_bytes}  # rotation by size promises no number of days
+
+[[monitoring.probes]]
+kind = "json"
+name = "health, seen by the sink"
+url = {probe}
+path = "monitor.status"
+expected = "up"
+
+[monitoring.alerting]
+kind = "webhook"
+url = {alerts}
+confirmation_url = {alerts}
 """
 _PEOPLE = """
 [[contacts]]
@@ -286,6 +308,11 @@ def _text(stack: Stack, ports: Ports) -> str:
         last=ports.last,
         rate_limit=settings.RATE_LIMIT,
         rate_window=float(settings.RATE_WINDOW_SECONDS),
+        tracker=_string(tracker.url(stack, ports)),
+        project=tracker.project(stack),
+        retention_bytes=daemon.LOG_BYTES * daemon.LOG_BACKUPS,
+        probe=_string(f"http://{INNER}:{ports.sink}/probe.json"),
+        alerts=_string(f"http://{INNER}:{ports.sink}/hooks/alerts"),
         bip21=_string(_BIP21),
         bolt11=_string(_BOLT11),
         lnurl=_string(_LNURL),
