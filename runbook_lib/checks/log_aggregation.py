@@ -22,6 +22,8 @@ from runbook_lib.step import Finding, Table, check
 
 PERIOD_DAYS: Final = {"hourly": 1 / 24, "daily": 1.0, "weekly": 7.0, "monthly": 28.0, "yearly": 365.0}
 """Of logrotate's directives; a month by its shortest."""
+SCRIPTS: Final = ("prerotate", "postrotate", "firstaction", "lastaction", "preremove")
+"""Logrotate's directives that begin a script, which ends with ``endscript``."""
 SECONDS_A_DAY: Final = 86_400.0
 HEAD_LINES: Final = 200
 """Lines of the oldest file that are looked through for a time."""
@@ -304,11 +306,13 @@ def parse_logrotate(text: str) -> tuple[Rotation, ...]:
     found: list[Rotation] = []
     script = False
     for line in text.splitlines():
+        # What stands in a script is the shell's, and may be quoted over several lines.
+        first = line.split(maxsplit=1)[:1]
+        if script or first in ([name] for name in SCRIPTS):
+            script = first != ["endscript"]
+            continue
         words = shlex.split(line, comments=True)
         if not words:
-            continue
-        if script or words[0] in ("prerotate", "postrotate", "firstaction", "lastaction", "preremove"):
-            script = words != ["endscript"]
             continue
         if words == ["}"]:
             if block is None:
