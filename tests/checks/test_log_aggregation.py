@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_lib import platforms
@@ -291,6 +291,7 @@ def test_a_configuration_as_debian_ships_it():
 PERIODS = st.sampled_from(sorted(log_aggregation.PERIOD_DAYS))
 
 
+@settings(deadline=None)
 @given(PERIODS, st.integers(0, 1000), st.none() | st.integers(0, 1000))
 def test_days_are_rotations_times_period_within_the_greatest_age(period, count, age):
     lines = ["/a.log {", period, f"rotate {count}", *([f"maxage {age}"] if age is not None else []), "}"]
@@ -299,6 +300,7 @@ def test_days_are_rotations_times_period_within_the_greatest_age(period, count, 
     assert found.days == pytest.approx(days if age is None else min(days, age))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text):
     try:
