@@ -132,10 +132,17 @@ def test_nobody_there_is_no_verdict_and_nobody_declared_does_not_apply(at):
         prometheus.collects(at("http://127.0.0.1:1")).run()
 
 
-@pytest.mark.parametrize(("body", "ok"), [({"database": "ok"}, True), ({"database": "failing"}, False), ([], False)])
-def test_grafana_says_whether_it_is_well(at, serve, reply, body, ok):
-    url = serve({"/api/health": reply(body)}).url
-    assert prometheus.grafana(at("http://127.0.0.1:1", monitoring={"grafana_url": url})).run().ok is ok
+def grafana_says(at, serve, reply, body):
+    return at("http://127.0.0.1:1", monitoring={"grafana_url": serve({"/api/health": reply(body)}).url})
+
+
+def test_grafana_that_is_well_passes(at, serve, reply):
+    assert prometheus.grafana(grafana_says(at, serve, reply, {"database": "ok"})).run().ok
+
+
+@pytest.mark.parametrize("body", [{"database": "failing"}, {}, []])
+def test_grafana_that_is_not_well_fails(at, serve, reply, body):
+    assert not prometheus.grafana(grafana_says(at, serve, reply, body)).run().ok
 
 
 def test_grafana_that_does_not_answer_is_no_verdict_and_none_does_not_apply(at, serve, reply):
