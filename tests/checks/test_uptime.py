@@ -10,17 +10,17 @@ from runbook_lib.environment import BlackboxProbe, JsonProbe
 from runbook_lib.errors import Unanswerable
 
 MODULE = "modules: { http_2xx: { prober: http, timeout: 2s, http: { preferred_ip_protocol: ip4 } } }"
+# Prometheus needs five seconds to find what it is to scrape, and none to evaluate a rule.
 PROMETHEUS = """
-global: {{ scrape_interval: 200ms, scrape_timeout: 150ms }}
-scrape_configs:
-  - job_name: blackbox
-    metrics_path: /probe
-    params: {{ module: [ http_2xx ] }}
-    static_configs: [ {{ targets: [ "{up}", "{down}" ] }} ]
-    relabel_configs:
-      - {{ source_labels: [ __address__ ], target_label: __param_target }}
-      - {{ source_labels: [ __param_target ], target_label: instance }}
-      - {{ target_label: __address__, replacement: "{exporter}" }}
+global: { evaluation_interval: 100ms }
+rule_files: [ rules.yml ]
+"""
+RULES = """
+groups:
+  - name: probes
+    rules:
+      - { record: probe_success, expr: vector(1), labels: { instance: "http://up/" } }
+      - { record: probe_success, expr: vector(0), labels: { instance: "http://down/" } }
 """
 UP = {"monitors": [{"status": 2, "paused": False}], "status": "up"}
 
@@ -71,19 +71,17 @@ def test_what_is_no_exporter_is_no_verdict(probed, serve, reply):
             uptime.probes(probed(blackbox("x", url))).run()
 
 
-def test_probes_are_seen_through_prometheus(probed, daemon, exporter, staging_env, serve, reply):
-    up, down = f"{serve({'/': reply('hello')}).url}/", "http://127.0.0.1:1/"
-    text = PROMETHEUS.format(up=up, down=down, exporter=exporter.removeprefix("http://"))
+def test_probes_are_seen_through_prometheus(probed, daemon):
     arguments = ("--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:{port}")
-    url = daemon("prometheus", *arguments, ready="/-/ready", files={"prometheus.yml": text})
+    url = daemon("prometheus", *arguments, ready="/-/ready", files={"prometheus.yml": PROMETHEUS, "rules.yml": RULES})
 
-    def scraped():
+    def known():
         found = httpx.get(f"{url}/api/v1/query", params={"query": "probe_success"}, trust_env=False).json()
         return len(found["data"]["result"]) == 2 or None
 
-    assert monitors.wait_for(scraped, 30.0, "waiting for both probes")[0]
-    assert uptime.probes(probed(blackbox(up), prometheus_url=url)).run().ok
-    assert not uptime.probes(probed(blackbox(down), prometheus_url=url)).run().ok
+    assert monitors.wait_for(known, 30.0, "waiting for both series")[0]
+    assert uptime.probes(probed(blackbox("http://up/"), prometheus_url=url)).run().ok
+    assert not uptime.probes(probed(blackbox("http://down/"), prometheus_url=url)).run().ok
     finding = uptime.probes(probed(blackbox("http://never-probed/"), prometheus_url=url)).run()
     assert not finding.ok
     assert "nobody probes it" in finding.observed[0]
