@@ -21,7 +21,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 NOT_BUILT = {
     *("9.1.1", "9.1.2", "9.1.3", "9.1.4"),
-    *("10.1.1", "10.1.2", "10.1.3", "10.2.1", "10.2.2", "10.3.1", "10.3.2", "10.3.3", "10.4.1", "10.4.2"),
     *("13.1.1", "13.1.2", "13.1.3", "13.1.4", "13.2.1", "13.2.2", "13.2.3"),
     *("14.1.1", "14.1.2", "14.1.3", "14.2.1", "14.2.2", "14.2.3"),
     "O.5",
@@ -338,6 +337,74 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "tests/checks/test_cache.py::test_a_cache_without_a_password_fails",
         ),
     ),
+    "10.1.1": (
+        ("tests/checks/errors/test_errors.py::test_the_dsn_passes_on_the_sandbox",),
+        ("tests/checks/errors/test_errors.py::test_a_service_that_runs_with_another_dsn_or_none_fails",),
+    ),
+    "10.1.2": (
+        ("tests/checks/errors/test_errors.py::test_a_test_error_is_sent_and_found_again",),
+        (
+            "tests/checks/errors/test_errors.py::test_a_dsn_to_a_tracker_that_is_down_fails_by_its_own_words",
+            "tests/checks/errors/test_errors.py::test_a_dsn_with_a_key_that_the_tracker_refuses_fails_at_once",
+        ),
+    ),
+    "10.1.3": (
+        (
+            "tests/checks/errors/test_errors.py::test_a_test_error_is_sent_and_found_again",
+            "tests/checks/errors/test_errors.py::test_sentry_shows_the_event_after_a_while",
+        ),
+        (
+            "tests/checks/errors/test_errors.py::test_a_test_error_that_never_arrived_fails",
+            "tests/checks/errors/test_errors.py::test_sentry_that_never_shows_the_event_fails",
+        ),
+    ),
+    "10.2.1": (
+        ("tests/checks/test_metrics.py::test_the_endpoint_passes_on_the_sandbox",),
+        ("tests/checks/test_metrics.py::test_an_endpoint_that_speaks_otherwise_fails",),
+    ),
+    "10.2.2": (
+        (
+            "tests/checks/test_metrics.py::test_counters_move_on_the_sandbox",
+            "tests/checks/test_prometheus.py::test_a_target_that_is_up_passes_by_its_job_or_its_address",
+        ),
+        (
+            "tests/checks/test_metrics.py::test_counters_that_stand_still_fail",
+            "tests/checks/test_prometheus.py::test_a_target_that_is_down_fails",
+            "tests/checks/test_prometheus.py::test_no_target_or_no_series_fails",
+        ),
+    ),
+    "10.3.1": (
+        ("tests/checks/test_log_aggregation.py::test_the_declared_driver_passes",),
+        (
+            "tests/checks/test_log_aggregation.py::test_another_driver_than_the_declared_one_fails",
+            "tests/checks/test_log_aggregation.py::test_the_declared_shipper_must_run",
+        ),
+    ),
+    "10.3.2": (
+        ("tests/checks/test_log_aggregation.py::test_a_request_is_found_in_the_sandboxes_logs",),
+        (
+            "tests/checks/test_log_aggregation.py::test_a_service_that_does_not_log_the_request_fails",
+            "tests/checks/test_log_aggregation.py::test_logs_that_show_nothing_fail",
+        ),
+    ),
+    "10.3.3": (
+        ("tests/checks/test_log_aggregation.py::test_the_sandboxes_logs_are_kept_as_declared",),
+        ("tests/checks/test_log_aggregation.py::test_logs_that_are_not_kept_as_declared_fail",),
+    ),
+    "10.4.1": (
+        ("tests/checks/test_uptime.py::test_the_sandboxes_probe_reports_up",),
+        ("tests/checks/test_uptime.py::test_the_blackbox_exporter_tells_up_from_down",),
+    ),
+    "10.4.2": (
+        (
+            "tests/checks/test_alerts.py::test_an_alert_arrives_on_the_sandbox",
+            "tests/checks/test_alerts.py::test_an_alert_arrives_through_alertmanager",
+        ),
+        (
+            "tests/checks/test_alerts.py::test_an_alert_that_is_routed_elsewhere_fails_and_says_where",
+            "tests/checks/test_alerts.py::test_an_alert_that_is_not_taken_fails",
+        ),
+    ),
     "11.1": (
         ("tests/checks/test_load.py::test_a_load_test_passes_on_the_sandbox",),
         (
@@ -574,8 +641,15 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("tests/checks/test_logs.py::test_a_critical_line_since_the_deployment_fails_and_is_shown",),
     ),
     "S.9": (
-        ("tests/checks/test_success.py::test_alerts_that_do_not_fire_pass",),
-        ("tests/checks/test_success.py::test_firing_alerts_fail",),
+        (
+            "tests/checks/test_success.py::test_alerts_that_do_not_fire_pass",
+            "tests/checks/test_prometheus.py::test_grafana_that_is_well_passes",
+        ),
+        (
+            "tests/checks/test_success.py::test_firing_alerts_fail",
+            "tests/checks/test_prometheus.py::test_a_pending_alert_passes_and_a_firing_one_fails",
+            "tests/checks/test_prometheus.py::test_grafana_that_is_not_well_fails",
+        ),
     ),
     "S.10": (
         ("tests/checks/test_success.py::test_a_transaction_passes_on_the_sandbox",),

@@ -121,7 +121,7 @@ def ask(env: Environment, request: Request, *, via: httpx.Client | None = None) 
     started = time.monotonic()
     try:
         with via.stream(request.method, address, json=request.json_body) as response:
-            body, whole = _bounded(response.iter_bytes())
+            body, whole = bounded(response.iter_bytes())
             return Answer(response.status_code, response.headers, body, whole, time.monotonic() - started)
     except httpx.TimeoutException as error:
         raise Unanswerable(
@@ -134,7 +134,7 @@ def ask(env: Environment, request: Request, *, via: httpx.Client | None = None) 
         raise
 
 
-def _bounded(chunks: Iterable[bytes]) -> tuple[bytes, bool]:
+def bounded(chunks: Iterable[bytes]) -> tuple[bytes, bool]:
     """At most :data:`BODY_LIMIT` bytes, and whether that was all."""
     body = bytearray()
     for chunk in chunks:

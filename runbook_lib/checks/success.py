@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from runbook_lib.checks import database, http, metrics
+from runbook_lib.checks import database, http, metrics, prometheus
 from runbook_lib.checks.http import Examination
 from runbook_lib.checks.latency import percentile
 from runbook_lib.environment import Environment
-from runbook_lib.errors import NotApplicable, Unanswerable
+from runbook_lib.errors import Unanswerable
 from runbook_lib.observation import Observation
 from runbook_lib.step import Finding, Table, check, progress
 
@@ -126,24 +126,17 @@ def response_times(env: Environment, traffic: Observation[Traffic]) -> Finding:
 @check("No alert is firing")
 def dashboards(env: Environment) -> Finding:
     """S.9: Prometheus, where ``monitoring.prometheus_url`` declares one, knows no firing alert."""
-    import httpx
-
-    address = env.monitoring.prometheus_url
-    if address is None:
-        raise NotApplicable("monitoring.prometheus_url is not declared")
+    found = prometheus.ask(env, "alerts").get("alerts")
     try:
-        with http.client(env) as via:
-            answer = via.get(f"{address.rstrip('/')}/api/v1/alerts")
-            alerts = answer.raise_for_status().json()["data"]["alerts"]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        firing = [alert["labels"].get("alertname", "?") for alert in found if alert["state"] == "firing"]
+    except (KeyError, TypeError, AttributeError) as error:
         raise Unanswerable(
-            f"Prometheus at {address} does not tell its alerts: {type(error).__name__}: {error}",
-            remedy="check monitoring.prometheus_url, and that Prometheus runs",
+            f"Prometheus lists its alerts in a shape that this kit does not know: {type(error).__name__}: {error}",
+            remedy="compare its version with those that the kit was tested against",
         ) from error
-    firing = [alert["labels"].get("alertname", "?") for alert in alerts if alert["state"] == "firing"]
     return Finding(
         ok=not firing,
-        observed=f"{len(alerts)} alerts active; firing: {', '.join(firing) or 'none'}",
+        observed=f"{len(found)} alerts active; firing: {', '.join(firing) or 'none'}",
         expected="firing: none",
         remedy="follow the alert's own runbook",
     )

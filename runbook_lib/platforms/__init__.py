@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from runbook_lib.environment import Environment, SupervisorPlatform
 from runbook_lib.errors import NotApplicable
-from runbook_lib.platforms.interface import Image, Platform, Service
+from runbook_lib.platforms.interface import Image, LogKeeping, Platform, Service
 
-__all__ = ["Image", "Platform", "Service", "connect"]
+__all__ = ["Image", "LogKeeping", "Platform", "Service", "connect"]
 
 
 def connect(env: Environment) -> Platform:

@@ -35,6 +35,30 @@ class Image:
     seconds: float
 
 
+@dataclass(frozen=True)
+class LogKeeping:
+    """How the platform keeps a service's log.
+
+    Parameters
+    ----------
+    driver:
+        Where it goes: ``file``, ``syslog``, ``none``, or the platform's own name for it.
+    file_bytes:
+        The size at which a file is rotated; None where the platform never does so.
+    files:
+        How many rotated files are kept beside the one that is written.
+    """
+
+    driver: str
+    file_bytes: int | None
+    files: int
+
+    @property
+    def kept_bytes(self) -> int | None:
+        """How much is kept at least once rotation has begun, None where nothing is ever removed."""
+        return None if self.file_bytes is None else self.file_bytes * self.files
+
+
 class Platform(Protocol):
     """What every platform does. Each method raises Unanswerable where the platform does not answer."""
 
@@ -76,4 +100,12 @@ class Platform(Protocol):
 
     def log_files(self, service: str) -> tuple[Path, ...]:
         """Where the service's log lies on this machine; empty where the platform keeps it elsewhere."""
+        ...
+
+    def log_keeping(self, service: str) -> LogKeeping:
+        """How the service's log is kept, by the platform's own configuration."""
+        ...
+
+    def environment(self, service: str) -> dict[str, str]:
+        """The environment variables of the service's running process: secrets among them."""
         ...

@@ -23,14 +23,15 @@ from runbook_lib.command import Completed
 from runbook_lib.environment import Environment, SupervisorPlatform
 from runbook_lib.errors import Unanswerable
 from runbook_lib.platforms.images import ImageStore, file_name, point, remove
-from runbook_lib.platforms.interface import Image, Service
+from runbook_lib.platforms.interface import Image, LogKeeping, Service
 from runbook_lib.release import Release
 from runbook_lib.step import progress
 
 FRONTEND = "frontend"
 BACKEND = "backend"
 _UP = "RUNNING"
-_STOPPED = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
+STOPPED = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
+"""The states from which a program is started."""
 _ALREADY_STARTED, _NOT_RUNNING = 60, 70  # supervisor.xmlrpc.Faults
 _ANSWER_SECONDS = 10.0
 _POLL_SECONDS = 0.1
@@ -120,6 +121,34 @@ class Supervisor:
         numbered = sorted((int(path.suffix[1:]), path) for path in rotated if path.suffix[1:].isdigit())
         return (*(path for _, path in reversed(numbered)), newest)
 
+    def log_keeping(self, service: str) -> LogKeeping:
+        """By supervisord's own configuration of the program's standard output; 0 bytes there means: never rotated."""
+        with calling(self.settings.socket) as supervisord:
+            found = [one for one in supervisord.getAllConfigInfo() if one["name"] == service]
+        if not found:
+            raise Unanswerable(f"supervisord has no program {service}", remedy="correct platform.services")
+        program = found[0]
+        in_file = program["stdout_logfile"] != "none"
+        driver = "syslog" if program["stdout_syslog"] else "file" if in_file else "none"
+        largest = program["stdout_logfile_maxbytes"] or None
+        return LogKeeping(driver, largest if in_file else None, program["stdout_logfile_backups"])
+
+    def environment(self, service: str) -> dict[str, str]:
+        """What the kernel says the program's first process was started with."""
+        with calling(self.settings.socket) as supervisord:
+            pid = supervisord.getProcessInfo(service)["pid"]
+        if not pid:
+            raise Unanswerable(f"{service} does not run", remedy="start it, and see why it stopped (8.2)")
+        path = Path(f"/proc/{pid}/environ")
+        try:
+            text = path.read_bytes().decode(errors="replace")
+        except OSError as error:
+            raise Unanswerable(
+                f"the environment of {service} (process {pid}) cannot be read: {error.strerror}",
+                remedy=f"run this as the user that {service} runs as, on the machine that it runs on",
+            ) from error
+        return dict(line.split("=", 1) for line in text.split("\0") if "=" in line)
+
     def _sources(self, release: Release) -> dict[str, Path]:
         """The services that are built from a release, and the folder that each is built from."""
         application = self.env.application
@@ -205,7 +234,7 @@ def calling(socket: Path) -> Iterator[Any]:
 def start(supervisord: Any, names: Sequence[str], seconds: float) -> None:
     """Start those of the programs that are down, and wait up to `seconds` for all to run, else raise Unanswerable."""
     for name, state in _states(supervisord, names).items():
-        if state in _STOPPED:
+        if state in STOPPED:
             progress(f"starting {name}")
             with _already(_ALREADY_STARTED):
                 supervisord.startProcess(name, False)
@@ -215,11 +244,11 @@ def start(supervisord: Any, names: Sequence[str], seconds: float) -> None:
 def stop(supervisord: Any, names: Sequence[str], seconds: float) -> None:
     """Stop those of the programs that are up, and wait up to `seconds` for their end, else raise Unanswerable."""
     for name, state in _states(supervisord, names).items():
-        if state not in _STOPPED:
+        if state not in STOPPED:
             progress(f"stopping {name}")
             with _already(_NOT_RUNNING):
                 supervisord.stopProcess(name, False)
-    _wait(supervisord, names, _STOPPED, seconds)
+    _wait(supervisord, names, STOPPED, seconds)
 
 
 @contextmanager

@@ -16,13 +16,17 @@ from runbook_lib import command
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.platforms import supervisor
 from runbook_lib.platforms.supervisor import calling
-from runbook_lib.sandbox import certificates, edge, launch, postgres, processes, settings, sink, valkey
+from runbook_lib.sandbox import certificates, edge, launch, postgres, processes, settings, sink, tracker, valkey
 from runbook_lib.sandbox.layout import INNER, Ports, Stack, write
 from runbook_lib.step import progress
 
 WORKERS = 2
 PROGRAMS = ("database", "cache", "backend", "edge", "sink")
-"""In the order in which they are started."""
+"""What every stack runs and waits for, in the order in which they are started."""
+TRACKER = "tracker"
+"""The error tracker, which one stack runs and nobody waits for."""
+LOG_BYTES, LOG_BACKUPS = 20_000_000, 3
+"""At which size each program's log is rotated, and how many rotated files are kept beside it."""
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _DAEMON = """\
@@ -58,8 +62,8 @@ stopwaitsecs=10
 killasgroup=true
 redirect_stderr=true
 stdout_logfile={logs}/{name}.log
-stdout_logfile_maxbytes=20MB
-stdout_logfile_backups=3
+stdout_logfile_maxbytes={log_bytes}
+stdout_logfile_backups={log_backups}
 """
 
 
@@ -102,6 +106,16 @@ def start_programs(stack: Stack, names: Sequence[str]) -> None:
         raise ConfigurationError(f"{stack.name}: {error}; {error.remedy}") from error
 
 
+def begin_program(stack: Stack, name: str) -> None:
+    """Have a program starting, without waiting for it. Raises ConfigurationError where supervisord refuses."""
+    try:
+        with calling(stack.socket) as supervisord:
+            if supervisord.getProcessInfo(name)["statename"] in supervisor.STOPPED:
+                supervisord.startProcess(name, False)
+    except Unanswerable as error:
+        raise ConfigurationError(f"{stack.name}: {error}; {error.remedy}") from error
+
+
 def stop(stack: Stack) -> None:
     """End supervisord and all it runs, if it runs; then whatever else an earlier one left."""
     if running(stack):
@@ -140,6 +154,7 @@ def _programs(stack: Stack, ports: Ports) -> tuple[Program, ...]:
         ),
         Program("edge", edge.server(stack, ports), stack.folder, environment=f'HOME="{stack.edge}"'),
         Program("sink", _sink(stack, ports), stack.folder),
+        *_tracker(stack, ports),
     )
 
 
@@ -164,6 +179,12 @@ def _sink(stack: Stack, ports: Ports) -> list[str]:
     return [sys.executable, "-I", sink.__file__, *(f"--{name}={value}" for name, value in options.items())]
 
 
+def _tracker(stack: Stack, ports: Ports) -> tuple[Program, ...]:
+    if stack.name != tracker.OWNER:
+        return ()
+    return (Program(TRACKER, tracker.server(stack, ports), tracker.folder(stack.root)),)
+
+
 def _configuration(stack: Stack, ports: Ports) -> str:
     daemon = _DAEMON.format(
         socket=_escaped(stack.socket),
@@ -177,11 +198,13 @@ def _configuration(stack: Stack, ports: Ports) -> str:
             command=_escaped(shlex.join(program.command)),
             directory=_escaped(program.directory),
             environment=_escaped(program.environment),
-            priority=10 * (PROGRAMS.index(program.name) + 1),
+            priority=10 * number,
             signal=program.signal,
+            log_bytes=LOG_BYTES,
+            log_backups=LOG_BACKUPS,
             logs=_escaped(stack.logs),
         )
-        for program in _programs(stack, ports)
+        for number, program in enumerate(_programs(stack, ports), start=1)
     )
     return daemon + "".join(programs)
 

@@ -7,7 +7,7 @@ import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from runbook_lib.sandbox import postgres, settings
+from runbook_lib.sandbox import daemon, postgres, settings, tracker
 from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
 RELEASE = "v1.0.0"
@@ -174,6 +174,28 @@ json = {{ content = {bip21} }}
 [success]
 window_seconds = 5.0
 requests_per_second = 40.0
+
+[monitoring.tracker]
+kind = "bugsink"
+url = {tracker}
+project = {project}
+token = {{ file = "../tracker/keys.env", key = "TOKEN" }}
+
+[monitoring.logs]
+request_services = ["backend", "edge"]
+retention_bytes = {retention_bytes}  # rotation by size promises no number of days
+
+[[monitoring.probes]]
+kind = "json"
+name = "health, seen by the sink"
+url = {probe}
+path = "monitor.status"
+expected = "up"
+
+[monitoring.alerting]
+kind = "webhook"
+url = {alerts}
+confirmation_url = {alerts}
 """
 _WAIVERS = """
 [[waivers]]
@@ -290,7 +312,7 @@ def _text(stack: Stack, ports: Ports) -> str:
         folder=stack.name,
         mode=_string("staging" if staging else "production"),
         origin=_string(settings.origin(ports)),
-        dsn=_string(settings.tracker_dsn(ports)),
+        dsn=_string(tracker.dsn(stack, ports)),
         programs=_string(postgres.programs()),
         http_url=_string(f"http://{EDGE}:{ports.http}"),
         socket=_string(stack.socket),
@@ -303,6 +325,11 @@ def _text(stack: Stack, ports: Ports) -> str:
         last=ports.last,
         rate_limit=settings.RATE_LIMIT,
         rate_window=float(settings.RATE_WINDOW_SECONDS),
+        tracker=_string(tracker.url(stack, ports)),
+        project=tracker.project(stack),
+        retention_bytes=daemon.LOG_BYTES * daemon.LOG_BACKUPS,
+        probe=_string(f"http://{INNER}:{ports.sink}/probe.json"),
+        alerts=_string(f"http://{INNER}:{ports.sink}/hooks/alerts"),
         bip21=_string(_BIP21),
         bolt11=_string(_BOLT11),
         lnurl=_string(_LNURL),

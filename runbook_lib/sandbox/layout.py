@@ -54,7 +54,7 @@ class Ports:
 
     @property
     def tracker(self) -> int:
-        """Where the Sentry DSN points."""
+        """The error tracker; used in the stack that it runs with."""
         return self.base + 5
 
     @property

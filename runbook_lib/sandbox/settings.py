@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 
-from runbook_lib.sandbox import postgres, valkey
+from runbook_lib.sandbox import postgres, tracker, valkey
 from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
 _STAGING = """\
@@ -39,17 +39,11 @@ PROMETHEUS_ENABLED=true
 """
 RATE_LIMIT = 60
 RATE_WINDOW_SECONDS = 3
-_DSN_KEY = "5a0db0c5a0db0c5a0db0c5a0db0c5a0d"
 
 
 def origin(ports: Ports) -> str:
     """How browsers name the edge."""
     return f"https://{EDGE}:{ports.https}"
-
-
-def tracker_dsn(ports: Ports) -> str:
-    """A Sentry DSN on loopback."""
-    return f"http://{_DSN_KEY}@{INNER}:{ports.tracker}/1"
 
 
 def create(stack: Stack, ports: Ports) -> None:
@@ -69,7 +63,7 @@ def create(stack: Stack, ports: Ports) -> None:
         rate_limit=RATE_LIMIT,
         rate_window=RATE_WINDOW_SECONDS,
         origin=origin(ports) if staging else "http://localhost:5173",
-        dsn=tracker_dsn(ports) if staging else "",
+        dsn=tracker.dsn(stack, ports) if staging else "",
     )
     write(stack.dotenv, text)
 

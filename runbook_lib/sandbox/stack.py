@@ -17,7 +17,16 @@ from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.platforms.interface import Service
 from runbook_lib.platforms.supervisor import Supervisor
-from runbook_lib.sandbox import certificates, daemon, environments, first_release, postgres, processes, settings
+from runbook_lib.sandbox import (
+    certificates,
+    daemon,
+    environments,
+    first_release,
+    postgres,
+    processes,
+    settings,
+    tracker,
+)
 from runbook_lib.sandbox.layout import Ports, Stack, choose_ports
 from runbook_lib.sandbox.parallel import together
 from runbook_lib.step import progress
@@ -69,7 +78,9 @@ class Sandbox:
             for stack in self.stacks:
                 if not daemon.running(stack):
                     self._prepare(stack)
-            together(*(partial(_start, stack) for stack in self.stacks))
+            self._write_environments()
+            together(*(partial(_start, stack) for stack in self.stacks), partial(tracker.create, self.root))
+            self._start_tracker()
             self._deploy_first_release()
             together(*(partial(_finish, stack) for stack in self.stacks))
 
@@ -98,7 +109,6 @@ class Sandbox:
         stack.backups.mkdir(mode=0o700, exist_ok=True)
         settings.create(stack, ports)
         certificates.create(stack)
-        environments.create(stack, ports)
 
     def _settle_ports(self, stack: Stack) -> Ports:
         """The stack's ports, moved where somebody else has taken one."""
@@ -108,9 +118,23 @@ class Sandbox:
         new = choose_ports(tuple(other for each in self.stacks if (other := each.ports())))
         if old is not None:
             progress(f"{stack.name}: a port was taken, moving from {old.base} to {new.base}")
-            settings.move(stack, old, new)
+            # The other's too, for one stack's tracker serves both.
+            for each in self.stacks:
+                if each.dotenv.is_file():
+                    settings.move(each, old, new)
         stack.keep(new)
         return new
+
+    def _write_environments(self) -> None:
+        for stack in self.stacks:
+            if ports := stack.ports():
+                environments.create(stack, ports)
+
+    def _start_tracker(self) -> None:
+        """It takes seconds, and nothing but the checks that ask it needs it: they wait for it themselves."""
+        for stack in self.stacks:
+            if stack.name == tracker.OWNER:
+                daemon.begin_program(stack, daemon.TRACKER)
 
     def _deploy_first_release(self) -> None:
         """On stacks where nothing was ever deployed; installing can be repeated, so that no half of it stays."""

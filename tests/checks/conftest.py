@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import socket
 import ssl
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from runbook_lib.environment import Environment
@@ -142,3 +148,42 @@ def at(tmp_path: Any) -> Callable[..., Environment]:
         return Environment.model_validate(values, context={"folder": tmp_path})
 
     return environment
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Start a Debian package's server on a free port of loopback, once it is ready; gives its URL.
+
+    Its arguments take ``{port}`` and ``{folder}``, a folder of its own that holds the given files.
+    """
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(program: str, *arguments: str, ready: str, files: Mapping[str, str]) -> str:
+        if shutil.which(program) is None:
+            # Where CI runs, .ci/run has installed it.
+            assert not os.environ.get("CI"), f"{program} is missing"
+            pytest.skip(f"{program} is not on this machine: apt-get install {program}")
+        folder = tmp_path_factory.mktemp(program)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        words = [argument.format(port=port, folder=folder) for argument in arguments]
+        log = folder / "log"
+        with log.open("wb") as output:
+            running.append(subprocess.Popen([program, *words], cwd=folder, stdout=output, stderr=output))
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 30.0
+        while True:
+            try:
+                if httpx.get(url + ready, trust_env=False).is_success:
+                    return url
+            except httpx.TransportError:
+                pass
+            assert running[-1].poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +19,7 @@ from runbook_lib import release as releases
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.platforms import connect
-from runbook_lib.platforms.interface import Service
+from runbook_lib.platforms.interface import LogKeeping, Service
 from runbook_lib.platforms.supervisor import Supervisor, calling
 from runbook_lib.release import Release
 
@@ -211,3 +215,83 @@ def test_the_edge_goes_on_serving_while_a_release_is_started(platform: Superviso
         stop.set()
         asking.join()
     assert set(answers) == {200}
+
+
+def test_the_environment_is_the_running_process_own(platform: Supervisor, staging_env: Environment) -> None:
+    found = platform.environment("backend")
+    assert found["SUPERVISOR_PROCESS_NAME"] == "backend"
+    assert "PROMETHEUS_MULTIPROC_DIR" in found
+    text = staging_env.dotenv.file.read_text()
+    try:
+        staging_env.dotenv.file.write_text(text + "ADDED_LATER=yes\n")
+        assert platform.environment("backend") == found
+    finally:
+        staging_env.dotenv.file.write_text(text)
+
+
+def test_how_the_log_is_kept_is_supervisords_own_word(platform: Supervisor) -> None:
+    assert platform.log_keeping("backend") == LogKeeping("file", 20_000_000, 3)
+    assert platform.log_keeping("backend").kept_bytes == 60_000_000
+
+
+CONFIGURATION = """
+[unix_http_server]
+file={folder}/s.sock
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[supervisord]
+nodaemon=true
+logfile={folder}/supervisord.log
+pidfile={folder}/supervisord.pid
+childlogdir={folder}
+user={user}
+[program:endless]
+command=sleep 600
+stdout_logfile={folder}/endless.log
+stdout_logfile_maxbytes=0
+[program:syslog]
+command=sleep 600
+autostart=false
+stdout_logfile=NONE
+stdout_syslog=true
+[program:silent]
+command=sleep 600
+autostart=false
+stdout_logfile=NONE
+"""
+
+
+@pytest.fixture
+def own_supervisor(staging_env: Environment) -> Iterator[Supervisor]:
+    """A supervisord of its own, with programs whose logs go elsewhere."""
+    # A socket's path may have some hundred bytes only.
+    with tempfile.TemporaryDirectory(prefix="runbook-") as name:
+        configuration = Path(name) / "supervisord.conf"
+        configuration.write_text(CONFIGURATION.format(folder=name, user=getpass.getuser()))
+        with Path(name, "output").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "-c", configuration], stdout=output, stderr=output
+            )
+        try:
+            platform = Supervisor(changed(staging_env, socket=Path(name, "s.sock"), services=("endless",)))
+            eventually(
+                lambda: Path(name, "s.sock").exists() and platform.services()[0].state in ("STARTING", "RUNNING")
+            )
+            yield platform
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def test_logs_that_go_elsewhere_are_told_apart(own_supervisor: Supervisor) -> None:
+    assert own_supervisor.log_keeping("endless") == LogKeeping("file", None, 10)
+    assert own_supervisor.log_keeping("endless").kept_bytes is None
+    assert own_supervisor.log_keeping("syslog").driver == "syslog"
+    assert own_supervisor.log_keeping("silent") == LogKeeping("none", None, 10)
+    with pytest.raises(Unanswerable, match="no program mailer"):
+        own_supervisor.log_keeping("mailer")
+
+
+def test_what_does_not_run_has_no_environment(own_supervisor: Supervisor) -> None:
+    with pytest.raises(Unanswerable, match="silent does not run"):
+        own_supervisor.environment("silent")
