@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from runbook_lib.sandbox import postgres, settings
+from runbook_lib.sandbox import edge, postgres, settings
 from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
 RELEASE = "v1.0.0"
@@ -55,6 +55,11 @@ page_contains = "Twiga Scan"
 [[web.health]]
 path = "/health"
 expect = {{ status = "healthy", service = "twiga-scan-api" }}
+
+[edge]  # answers 503 while the file exists, but to requests that carry the secret
+kind = "marker"
+file = {edge_marker}
+bypass = {{ file = {edge_bypass}, key = {bypass_key} }}
 
 [api.accepted]
 name = "BIP 21 payment request"
@@ -276,6 +281,9 @@ def _text(stack: Stack, ports: Ports) -> str:
         dsn=_string(settings.tracker_dsn(ports)),
         programs=_string(postgres.programs()),
         http_url=_string(f"http://{EDGE}:{ports.http}"),
+        edge_marker=_string(f"../{stack.name}/caddy/{stack.edge_marker.name}"),
+        edge_bypass=_string(f"../{stack.name}/caddy/{stack.edge_bypass.name}"),
+        bypass_key=_string(edge.BYPASS_KEY),
         socket=_string(stack.socket),
         http=ports.http,
         https=ports.https,
