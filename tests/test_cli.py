@@ -64,7 +64,7 @@ def test_the_readme_shows_the_help_as_it_is():
 
 def test_every_command_is_named_in_the_help_and_has_its_own():
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    assert {"run", "plan", "backup", "list", "show", "init", "lab", "demo"} == set(names)
+    assert {"run", "rollback", "plan", "backup", "list", "show", "init", "lab", "demo"} == set(names)
     for arguments in [*([name] for name in names), *(["sandbox", name] for name in ("up", "down", "status"))]:
         completed = runbook(*arguments, "--help")
         assert completed.returncode == 0

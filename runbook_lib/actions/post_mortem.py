@@ -12,7 +12,7 @@ from runbook_lib import release as releases
 from runbook_lib.actions import rollback
 from runbook_lib.actions.rollback import Deployment
 from runbook_lib.checklist import ROLLBACK
-from runbook_lib.checks import database, logs, traffic
+from runbook_lib.checks import database, http, logs
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unresolved
 from runbook_lib.record import markdown
@@ -38,7 +38,7 @@ def write(env: Environment, run: Run) -> Finding:
     now = state(env)
     failing = list(_failing(found.run))
     steps = _steps(run)
-    document = "\n".join(_document(env, run, found, failing, steps, now))
+    document = "\n".join([*_document(env, run, found, failing, steps, now), ""])
     return Finding(
         ok=True,
         observed={"did not pass": [item["id"] for item in failing] or "nothing", "state now": now},
@@ -51,7 +51,7 @@ def write(env: Environment, run: Run) -> Finding:
 def state(env: Environment) -> dict[str, str]:
     """What is true now of traffic, release, services and schema; what cannot be found out says so."""
     return {
-        "traffic": _told(lambda: f"users get {traffic.is_stopped(env).run().observed}"),
+        "traffic": _told(lambda: f"users get: {http.examine(env, env.web.health[0]).observed}"),
         "release": _told(lambda: platforms.connect(env).deployed() or "none"),
         "services": _told(
             lambda: ", ".join(f"{one.name} {one.state}" for one in platforms.connect(env).services()) or "none"

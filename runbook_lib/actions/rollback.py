@@ -179,7 +179,7 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
     """Restore beside the live database, keep what the live one holds, and let the two change places."""
     expected = {"revision": point.revision, "rows": dict(point.tables)}
     platform = platforms.connect(env)
-    # Whatever has become the live database by then is not dropped: the scratch name is gone.
+    # The scratch name is dropped at the end; by then the restored database has the live one's.
     with backup.scratch_copy(env, point) as address:
         with database.connected(env, address) as connection:
             restored = {"revision": database.revision(connection), "rows": database.row_counts(connection)}
@@ -187,7 +187,7 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
             return Finding(False, restored, expected, "the dump does not hold what it should; nothing was touched")
         platform.down()
         try:
-            kept = backup.take(env, f"{release}-before-rollback")
+            kept, roles = _keep(env, release)
             aside = _swap(env, name, _name(address))
         except BaseException:
             # The live database is as it was; the release is worth more on it than down.
@@ -211,6 +211,7 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
             "kept in the dump": kept.file,
             "SHA-256 of the dump": kept.sha256,
             "old database kept as": aside,
+            "roles whose grants are to be given again": roles or "none",
         },
         expected=f"revision {point.revision}; what was written since the backup kept in a dump",
         tables=(Table(("table", "rows at the backup", "rows at the rollback", "written since"), rows),),
@@ -218,11 +219,29 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
     )
 
 
-def _written(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[tuple[str, int, int, int], ...]:
-    """For each table its rows then and now, and how many more there are."""
-    names = sorted({*before, *now})
+def _keep(env: Environment, release: Release) -> tuple[RollbackPoint, list[str]]:
+    """Dump what the live database holds now; and the roles, other than its owner, that may read or write there."""
+    kept = backup.take(env, f"{release}-before-rollback")
+    damaged = dumps.faults(env, kept)
+    if damaged:
+        raise Unanswerable(
+            f"the dump of what was written since the backup is not sound: {'; '.join(damaged)}",
+            remedy="see the backup folder's disk; the database is as it was",
+        )
+    with database.connected(env) as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT pg_get_userbyid(grants.grantee)::text FROM pg_class, aclexplode(relacl) AS grants "
+            "WHERE relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema') "
+            "AND grants.grantee NOT IN (0, relowner) ORDER BY 1"
+        ).fetchall()
+    return kept, [row[0] for row in rows]
+
+
+def _written(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[tuple[str, int | None, int, int], ...]:
+    """For each table its rows then and now, and how many more there are; the new schema's own tables have no then."""
     return tuple(
-        (name, before.get(name, 0), now.get(name, 0), now.get(name, 0) - before.get(name, 0)) for name in names
+        (name, before.get(name), rows, rows - before[name] if name in before else 0)
+        for name, rows in sorted((dict.fromkeys(before, 0) | dict(now)).items())
     )
 
 
