@@ -201,7 +201,10 @@ def _logs(env: Environment, found: Deployment, tag: str, until: datetime) -> Ite
     try:
         platform = platforms.connect(env)
         brought = {image.service for image in platform.tagged(releases.find(env, tag))}
-        for service in (name for name in env.platform.services if name in brought):
+        services = [name for name in env.platform.services if name in brought]
+        if not services:
+            yield f"No service is known to have run {text(tag)}, for it has no images.\n"
+        for service in services:
             lines = list(_between(platform.logs(service), found.at, until))[-LOG_LINES:]
             yield f"### {text(service)}\n"
             yield block("\n".join(lines) or "(nothing logged)")
