@@ -94,7 +94,7 @@ def test_a_broken_release_is_rolled_back_with_all_data(where):
         process.wait()
     summary = summarize(run)
     assert process.returncode == ExitCode.GATE_FAILED, output
-    assert "Rolled back." in output
+    assert "Rolled back." in output, output
     assert summary.outcome == "rolled back"
     assert [(phase.phase.number, phase.outcome) for phase in summary.phases][-2:] == [(8, "failed"), (90, "passed")]
     assert [id for id, item in summary.items.items() if item["status"] == "failed"] == ["8.3"]
