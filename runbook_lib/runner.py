@@ -228,8 +228,8 @@ def advice(run: Run) -> str:
             return f"Rolled back. What happened and what was restored: {_post_mortem(summary)}"
         case "rollback failed":
             return (
-                "The rollback did not finish. What state things are in, and what is to be done by hand: "
-                f"{_post_mortem(summary)}. When that is mended: {again}"
+                "The rollback did not finish, and the edge may still turn users away. What state things are in, and "
+                f"what is to be done by hand: {_post_mortem(summary)}. When that is mended: {again}"
             )
         case "failed" | "interrupted" | "broken" if deployment.has_begun(run):
             return f"The deployment has begun and is not rolled back. Mend it, or: {again}"

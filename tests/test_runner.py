@@ -310,3 +310,11 @@ def test_a_planned_rollback_is_none(mini):
     own, target = runner.open_rollback(environment.load("mini"), opened.id, options)
     assert runner.run(own, target, (checklist.phase(90),), options, Silent()) is ExitCode.WAITING
     assert summarize(own).outcome == "pending"
+
+
+def test_the_steps_of_every_notebook_bind(mini, kit):
+    for phase in checklist.phases():
+        (mini.notebooks / phase.notebook).symlink_to(kit.notebooks / phase.notebook)
+    env = environment.load("mini")
+    planned = runner.plan(env, release.find(env, "v1"), checklist.phases())
+    assert [entry.item.id for entry in planned] == [item.id for phase in checklist.phases() for item in phase.items]

@@ -148,14 +148,18 @@ def test_the_runs_own_deployment_counts_else_the_newest(live, record):
     assert rollback.deployment_of(own.run).run == new.run
 
 
-def test_the_version_that_answers_is_looked_at(env, named, record):
-    where = named(env)
-    running = platforms.connect(env).deployed()
-    back, elsewhere = record(where), record(where)
-    back.deployed(running)
-    elsewhere.deployed("v1.0.1-broken")
-    assert rollback.previous_version_answers(where, back.run).run().ok
-    assert not rollback.previous_version_answers(where, elsewhere.run).run().ok
+def test_the_version_that_ran_before_answers(env, named, record):
+    recording = record(named(env))
+    recording.deployed(platforms.connect(env).deployed())
+    assert rollback.previous_version_answers(env, recording.run).run().ok
+
+
+def test_another_version_than_the_one_that_ran_before_fails(env, named, record):
+    recording = record(named(env))
+    recording.deployed("v1.0.1-broken")
+    finding = rollback.previous_version_answers(env, recording.run).run()
+    assert not finding.ok
+    assert finding.expected == "1.0.1-broken"
 
 
 def test_an_unchanged_schema_is_not_restored(live, point, record, platform):
