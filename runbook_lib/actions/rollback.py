@@ -31,6 +31,7 @@ RESTORED: Final = "restored_database"
 MAINTENANCE_DATABASE: Final = "postgres"
 """Every server has it; databases are renamed from there."""
 SWAP_SECONDS: Final = 20.0
+ROWS: Final = ("table", "rows at the backup", "rows at the rollback", "written since", "rows restored")
 _POLL_SECONDS: Final = 0.2
 
 
@@ -207,14 +208,14 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
             "revision before": live,
             "revision": point.revision,
             "restored from": point.file,
-            "rows written since the backup": sum(max(0, more) for _, _, _, more in rows),
+            "rows written since the backup": sum(max(0, more) for _, _, _, more, _ in rows),
             "kept in the dump": kept.file,
             "SHA-256 of the dump": kept.sha256,
             "old database kept as": aside,
             "roles whose grants are to be given again": roles or "none",
         },
         expected=f"revision {point.revision}; what was written since the backup kept in a dump",
-        tables=(Table(("table", "rows at the backup", "rows at the rollback", "written since"), rows),),
+        tables=(Table(ROWS, rows),),
         facts={RESTORED: {"from": point.file, "kept": kept.file, "old database": aside}},
     )
 
@@ -237,10 +238,15 @@ def _keep(env: Environment, release: Release) -> tuple[RollbackPoint, list[str]]
     return kept, [row[0] for row in rows]
 
 
-def _written(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[tuple[str, int | None, int, int], ...]:
-    """For each table its rows then and now, and how many more there are; the new schema's own tables have no then."""
+def _written(
+    before: Mapping[str, int], now: Mapping[str, int]
+) -> tuple[tuple[str, int | None, int, int, int | None], ...]:
+    """For each table: rows at the backup, rows now, how many more, rows restored.
+
+    A table of the new schema's own has no backup, and is gone with it.
+    """
     return tuple(
-        (name, before.get(name), rows, rows - before[name] if name in before else 0)
+        (name, before.get(name), rows, rows - before[name] if name in before else 0, before.get(name))
         for name, rows in sorted((dict.fromkeys(before, 0) | dict(now)).items())
     )
 

@@ -183,8 +183,8 @@ def test_a_changed_schema_is_restored_and_what_was_written_since_is_kept(live, p
     assert holds(live) == ("0001", 100)
     assert finding.observed["rows written since the backup"] == 1
     assert finding.observed["roles whose grants are to be given again"] == "none"
-    assert ("public.scans", 100, 101, 1) in finding.tables[0].rows
-    assert ("public.domains", None, 1, 0) in finding.tables[0].rows
+    assert ("public.scans", 100, 101, 1, 100) in finding.tables[0].rows
+    assert ("public.domains", None, 1, 0, None) in finding.tables[0].rows
     kept, aside = finding.facts["restored_database"]["kept"], finding.facts["restored_database"]["old database"]
     assert databases(live) == before | {aside}
     assert holds(live, other(live, aside)) == MOVED
