@@ -36,7 +36,7 @@ def where(sandbox: Sandbox) -> Iterator[Environment]:
     stack = sandbox.stacks[0]
     file = stack.environment.with_name(f"{NAME}.toml")
     text = stack.environment.read_text().replace(f'name = "{stack.name}"', f'name = "{NAME}"')
-    text = text.replace("window_seconds = 10.0", "window_seconds = 1.0")
+    text = re.sub(r"(\[success\]\nwindow_seconds = )[\d.]+", r"\g<1>1.0", text)
     file.write_text(text.replace("[platform]\n", "[platform]\nsettle_seconds = 1.0\n"))
     env = environment.read(file)
     dotenv, databases_before = stack.dotenv.read_bytes(), databases(env)

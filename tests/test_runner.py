@@ -275,6 +275,15 @@ def test_a_rollback_whose_kernel_dies_is_broken(mini):
     assert "is not rolled back" in runner.advice(opened)
 
 
+def test_what_broke_or_was_interrupted_is_not_rolled_back_by_itself(mini):
+    write_notebooks(mini, back())
+    dying = {8: [DEPLOYED[8][0], "import os; os.kill(os.getpid(), 9)", "phase.gate()"]}
+    code, opened = run(mini, dying, rollback_on_failure=True)
+    assert code is ExitCode.INTERRUPTED
+    assert ended(opened) == [(8, "kernel died")]
+    assert "has begun and is not rolled back" in runner.advice(opened)
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_where_nothing_was_deployed_nothing_is_rolled_back(mini, asked):
     failing = {2: ['phase.item("2.1", broken())', *SOUND[2][1:]]}
