@@ -129,7 +129,7 @@ def test_a_broken_release_is_rolled_back_with_all_data(where):
 
     assert Facts(run)["rolled_back"] == {"run": run.id, "from": BROKEN, "to": FIRST}
     document = (run.folder / "evidence" / "R.3.1" / "post-mortem.md").read_text()
-    assert re.search(r"### 8\.3 .*: failed", document)
+    assert re.search(r"## 8\.3 .*: failed", document)
     assert "version=1.0.1-broken" in document
     for value in where.secrets().values():
         assert value not in document

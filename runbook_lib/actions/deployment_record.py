@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from runbook_lib import checklist
+from runbook_lib import checklist, pages
 from runbook_lib.actions import deployment
 from runbook_lib.actions.rollback import ROLLED_BACK
 from runbook_lib.checklist import ROLLBACK
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
+from runbook_lib.pages import Page, Section
 from runbook_lib.record import archive
 from runbook_lib.record.archive import Facts, Run
-from runbook_lib.record.markdown import table, text
 from runbook_lib.record.summary import summarize
 from runbook_lib.release import Release
 from runbook_lib.step import Evidence, Finding, Table, action
@@ -48,14 +48,16 @@ def write(env: Environment, run: Run, release: Release, *, notes: str = "") -> F
         "Status": status,
         "Notes": notes,
     }
+    table = Table(("entry", "value"), tuple(record.items()), f"Deployment record of {env.name}")
+    page = Page("deployment-record", table.title, (), (Section("Entries", table=table),))
     return Finding(
         ok=True,
         observed={"status": status} | ({"gates not passed": missing} if missing else {}),
         expected=f"{SUCCESSFUL} (every gate passed), {ROLLED_BACK_STATUS}, or {PARTIAL}",
-        tables=(Table(("entry", "value"), tuple(record.items()), f"Deployment record of {env.name}"),),
+        tables=(table,),
         evidence=(
             Evidence("deployment-record.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n"),
-            Evidence("deployment-record.md", _markdown(env, record)),
+            Evidence("deployment-record.md", pages.markdown(page)),
         ),
     )
 
@@ -87,8 +89,3 @@ def _finished(run: Run) -> bool:
     order = list(outcomes)
     deployed_again = deployment.PHASE in order and order.index(deployment.PHASE) > order.index(ROLLBACK)
     return outcomes[ROLLBACK] == "passed" and not deployed_again
-
-
-def _markdown(env: Environment, record: dict[str, str]) -> str:
-    lines = [f"# Deployment record: {text(env.name)}", "", *table(("entry", "value"), record.items())]
-    return "\n".join([*lines, ""])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from runbook_lib import platforms
+from runbook_lib import pages, platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import rollback
 from runbook_lib.actions.rollback import Deployment
@@ -15,13 +15,16 @@ from runbook_lib.checklist import ROLLBACK
 from runbook_lib.checks import database, http, logs
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unresolved
-from runbook_lib.record import markdown
+from runbook_lib.home import home
+from runbook_lib.pages import Page, Section
 from runbook_lib.record.archive import Facts, Run
 from runbook_lib.record.events import Event
-from runbook_lib.record.markdown import block, table, text
+from runbook_lib.record.masking import Mask
 from runbook_lib.step import Evidence, Finding, Status, Table, action
 
 LOG_LINES: Final = 40
+STEPS: Final = ("item", "step", "status", "seconds")
+TOLD: Final = ("observed", "expected", "reason", "remedy")
 FAILING: Final = (Status.FAILED, Status.ERROR)
 
 
@@ -35,22 +38,23 @@ def write(env: Environment, run: Run) -> Finding:
         No run has recorded a deployment that could be taken back.
     """
     found = rollback.deployment_of(run)
-    now = state(env)
     failing = list(_failing(found.run))
-    steps = _steps(run)
-    document = "\n".join([*_document(env, run, found, failing, steps, now), ""])
+    page = _page(env, run, found, failing)
     return Finding(
         ok=True,
-        observed={"did not pass": [item["id"] for item in failing] or "nothing", "state now": now},
+        observed={"did not pass": [item["id"] for item in failing] or "nothing", "state now": state(env)},
         expected="a document from the event log; people add the cause and what is to change",
-        tables=(Table(("item", "step", "status", "seconds"), steps, "The rollback, step by step"),),
-        evidence=(Evidence("post-mortem.md", document), Evidence("post-mortem.html", markdown.as_html(document))),
+        tables=(Table(STEPS, _steps(run), "The rollback, step by step"),),
+        evidence=(
+            Evidence("post-mortem.md", pages.markdown(page)),
+            Evidence("post-mortem.html", pages.html(page)),
+        ),
     )
 
 
 def state(env: Environment) -> dict[str, str]:
     """What is true now of traffic, release, services and schema; what cannot be found out says so."""
-    return {
+    told = {
         "traffic": _told(lambda: f"users get: {http.examine(env, env.web.health[0]).observed}"),
         "release": _told(lambda: platforms.connect(env).deployed() or "none"),
         "services": _told(
@@ -58,6 +62,9 @@ def state(env: Environment) -> dict[str, str]:
         ),
         "schema": _told(lambda: _schema(env)),
     }
+    # Before Markdown's escapes change the form of what may stand in another program's message.
+    masked: dict[str, str] = Mask(home().root).learn(env.secrets()).value(told)
+    return masked
 
 
 def _schema(env: Environment) -> str:
@@ -72,36 +79,29 @@ def _told(ask: Callable[[], str]) -> str:
         return f"could not be found out: {error}"
 
 
-def _document(
-    env: Environment,
-    run: Run,
-    found: Deployment,
-    failing: Sequence[Mapping[str, Any]],
-    steps: Sequence[tuple[Any, ...]],
-    now: Mapping[str, str],
-) -> Iterator[str]:
+def _page(env: Environment, run: Run, found: Deployment, failing: Sequence[Mapping[str, Any]]) -> Page:
     opened = found.run.events.read()[0].data
-    yield f"# Post-mortem: {text(opened['release'])} on {text(env.name)}\n"
-    yield f"- Deployed by {text(opened['operator'])} from {found.at:%Y-%m-%d %H:%M:%S} UTC in run {text(found.run.id)}"
-    yield f"- Rollback to {text(found.previous)} in run {text(run.id)}"
-    yield from (f"- {text(line)}" for line in _outage(run))
-    yield "\n## What did not pass\n"
-    yield from (line for item in failing for line in _failure(item))
-    if not failing:
-        yield f"Every item of run {text(found.run.id)} passed: the rollback was asked for by a person.\n"
-    yield "## What was restored\n"
-    yield from _restored(run)
-    yield "\n## The state when this was written\n"
-    yield from table(("what", "state"), now.items())
-    yield from _by_hand(run)
-    yield "\n## How long each step of the rollback took\n"
-    yield from table(("item", "step", "status", "seconds"), steps)
-    yield "\n## Timeline (UTC)\n"
-    yield from table(("time", "run", "what", "outcome", "seconds"), _timeline(found.run, run))
-    yield "\n## The last log lines of what was deployed\n"
-    yield from _logs(env, found, str(opened["release"]), _began(run))
-    yield "\n## To be written by people\n"
-    yield from ("- Cause:", "- Why no earlier phase noticed it:", "- What is to change, by whom, until when:")
+    told = (
+        f"Deployed by {opened['operator']} from {found.at:%Y-%m-%d %H:%M:%S} UTC in run {found.run.id}.",
+        f"Rollback to {found.previous} in run {run.id}.",
+        *_outage(run),
+        *(() if failing else (f"Every item of run {found.run.id} passed: a person asked for the rollback.",)),
+    )
+    rows = tuple(_timeline(found.run, run))
+    sections = (
+        *_failures(failing),
+        Section("What was restored", tuple(_restored(run))),
+        Section("The state when this was written", table=Table(("what", "state"), tuple(state(env).items()))),
+        *_by_hand(run),
+        Section("How long each step of the rollback took", table=Table(STEPS, _steps(run))),
+        Section("Timeline (UTC)", table=Table(("time", "run", "what", "outcome", "seconds"), rows)),
+        *_logs(env, found, str(opened["release"]), _began(run)),
+        Section(
+            "To be written by people",
+            ("Cause:", "Why no earlier phase noticed it:", "What is to change, by whom, until when:"),
+        ),
+    )
+    return Page("post-mortem", f"Post-mortem: {opened['release']} on {env.name}", told, sections)
 
 
 def _failing(run: Run) -> Iterator[dict[str, Any]]:
@@ -114,37 +114,41 @@ def _failing(run: Run) -> Iterator[dict[str, Any]]:
     yield from (item for item in latest.values() if item["status"] in FAILING)
 
 
-def _failure(item: Mapping[str, Any]) -> Iterator[str]:
-    yield f"### {item['id']} {text(item['text'])}: {item['status']}\n"
-    for step in item["steps"]:
-        if step["status"] not in FAILING:
-            continue
-        seen = {name: step[name] for name in ("observed", "expected", "reason", "remedy") if step[name]}
-        yield f"{text(step['title'])}\n"
-        yield block("\n".join(f"{name}: {_json(value)}" for name, value in seen.items()))
-        yield from (f"- Evidence: {text(kept['path'])}, SHA-256 {kept['sha256']}\n" for kept in step["evidence"])
+def _failures(items: Iterable[Mapping[str, Any]]) -> Iterator[Section]:
+    """For each failing step what it observed, expected and advised, and where its evidence lies."""
+    for item in items:
+        for step in item["steps"]:
+            if step["status"] not in FAILING:
+                continue
+            kept = (f"Evidence: {file['path']}, SHA-256 {file['sha256']}" for file in step["evidence"])
+            seen = (f"{name}: {_json(step[name])}" for name in TOLD if step[name])
+            yield Section(
+                f"{item['id']} {item['text']}: {item['status']}", (step["title"], *kept), commands=tuple(seen)
+            )
 
 
 def _restored(run: Run) -> Iterator[str]:
     facts = Facts(run)
     release, data = facts.get(rollback.ROLLED_BACK), facts.get(rollback.RESTORED)
-    yield f"- Release: {text(release['from'])} → {text(release['to'])}" if release else "- Release: not restored"
+    yield f"Release: {release['from']} → {release['to']}" if release else "Release: not restored"
     if data is None:
-        yield "- Database: not restored; R.1.3 says why"
+        yield "Database: not restored; R.1.3 says why"
         return
-    yield f"- Database: from {text(data['from'])}"
-    yield f"- What was written since that backup: in the dump {text(data['kept'])}"
-    yield f"- The database as it was: {text(data['old database'])}; drop it when nobody needs it any more"
+    yield f"Database: from {data['from']}"
+    yield f"What was written since that backup: in the dump {data['kept']}"
+    yield f"The database as it was: {data['old database']}; drop it when nobody needs it any more"
 
 
-def _by_hand(run: Run) -> Iterator[str]:
+def _by_hand(run: Run) -> Iterator[Section]:
     """What a person has to do where the rollback itself did not pass."""
     left = [event.data for event in _of_rollback(run, "step finished") if event.data["status"] in FAILING]
     if left:
-        yield "\n## The rollback did not finish: to be done by hand\n"
-    for step in left:
-        seen = step["reason"] or f"observed {_json(step['observed'])}"
-        yield f"- {step['item']} {text(step['title'])}: {text(seen)}. Do next: {text(step['remedy'])}"
+        rows = tuple(
+            (step["item"], step["title"], step["reason"] or f"observed {_json(step['observed'])}", step["remedy"])
+            for step in left
+        )
+        title = "The rollback did not finish: to be done by hand"
+        yield Section(title, table=Table(("item", "step", "what was seen", "do next"), rows))
 
 
 def _of_rollback(run: Run, name: str) -> Iterator[Event]:
@@ -175,9 +179,9 @@ def _outage(run: Run) -> Iterator[str]:
     }
     closed, opened = moments.get("edge.close"), moments.get("edge.reopen")
     if closed and opened:
-        yield f"Users were turned away for {(opened - closed).total_seconds():.0f} s"
+        yield f"Users were turned away for {(opened - closed).total_seconds():.0f} s."
     elif closed:
-        yield f"Users are turned away since {closed:%Y-%m-%d %H:%M:%S} UTC"
+        yield f"Users are turned away since {closed:%Y-%m-%d %H:%M:%S} UTC."
 
 
 def _timeline(*runs: Run) -> Iterator[tuple[Any, ...]]:
@@ -196,20 +200,20 @@ def _timeline(*runs: Run) -> Iterator[tuple[Any, ...]]:
                 yield time, run, f"phase {data['phase']} ended", f"{data['outcome']} {data['reason']}", ""
 
 
-def _logs(env: Environment, found: Deployment, tag: str, until: datetime) -> Iterator[str]:
+def _logs(env: Environment, found: Deployment, tag: str, until: datetime) -> Iterator[Section]:
     """The end of what the deployed release's own services logged while they ran."""
+    title = "The last log lines of what was deployed"
     try:
         platform = platforms.connect(env)
         brought = {image.service for image in platform.tagged(releases.find(env, tag))}
         services = [name for name in env.platform.services if name in brought]
         if not services:
-            yield f"No service is known to have run {text(tag)}, for it has no images.\n"
+            yield Section(title, (f"No service is known to have run {tag}, for it has no images.",))
         for service in services:
-            lines = list(_between(platform.logs(service), found.at, until))[-LOG_LINES:]
-            yield f"### {text(service)}\n"
-            yield block("\n".join(lines) or "(nothing logged)")
+            lines = tuple(_between(platform.logs(service), found.at, until))[-LOG_LINES:]
+            yield Section(f"{title}: {service}", commands=lines or ("(nothing logged)",))
     except Unresolved as error:
-        yield f"The logs could not be read: {text(error)}\n"
+        yield Section(title, (f"The logs could not be read: {error}",))
 
 
 def _between(log: str, start: datetime, end: datetime) -> Iterator[str]:

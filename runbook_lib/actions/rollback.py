@@ -180,8 +180,10 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
     """Restore beside the live database, keep what the live one holds, and let the two change places."""
     expected = {"revision": point.revision, "rows": dict(point.tables)}
     platform = platforms.connect(env)
+    # Only on the live database's own server can the two change names, whatever restore tests are done on.
+    beside = env.model_copy(update={"backup": env.backup.model_copy(update={"scratch": None})})
     # The scratch name is dropped at the end; by then the restored database has the live one's.
-    with backup.scratch_copy(env, point) as address:
+    with backup.scratch_copy(beside, point) as address:
         with database.connected(env, address) as connection:
             restored = {"revision": database.revision(connection), "rows": database.row_counts(connection)}
         if restored != expected:

@@ -52,7 +52,7 @@ def test_every_gate_passed_is_successful(where, record, write, release):
         "Status": "successful",
         "Notes": "Quiet night. | <b>",
     }
-    assert "| Notes | Quiet night. \\| \\<b\\> |" in kept["deployment-record.md"]
+    assert "| Notes | Quiet night. \\| &lt;b&gt; |" in kept["deployment-record.md"]
     assert ("Status", "successful") in finding.tables[0].rows
 
 

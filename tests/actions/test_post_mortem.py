@@ -85,14 +85,14 @@ def test_it_tells_what_failed_what_was_restored_and_in_which_order(where, failed
     assert finding.observed["did not pass"] == ["8.3"]
     for sentence in (
         "# Post-mortem: v1.0.1-broken on",
-        "### 8.3 Check Health Endpoints: failed",
+        "## 8.3 Check Health Endpoints: failed",
         "Evidence: evidence/8.3/health.txt, SHA-256 c0ffee",
-        "- Release: v1.0.1-broken → v0.9.0",
-        "- Database: from a.dump",
+        "Release: v1.0.1-broken → v0.9.0",
+        "Database: from a.dump",
         "in the dump b.dump",
-        "app_before_rollback_1",
+        "app\\_before\\_rollback\\_1",
         "Users were turned away for 0 s",
-        "| R.1.2 | rollback.previous_release | passed | 1.5 |",
+        "| R.1.2 | rollback.previous\\_release | passed | 1.5 |",
         "| release | v0.9.0 |",
         "the replica <b>is</b> missing",
     ):
@@ -103,7 +103,7 @@ def test_it_tells_what_failed_what_was_restored_and_in_which_order(where, failed
     timeline = document.partition("## Timeline")[2]
     order = ["phase 8 started", "8.3 Check Health", "phase 8 ended", "phase 90 started", "R.1.1", "R.1.2", "R.1.3"]
     assert sorted(order, key=timeline.index) == order
-    assert "<h3>8.3 Check Health Endpoints: failed</h3>" in page
+    assert "<h2>8.3 Check Health Endpoints: failed</h2>" in page
 
 
 def test_what_a_target_said_is_text(where, failed, monkeypatch):
@@ -119,9 +119,9 @@ def test_a_rollback_that_failed_says_what_is_to_be_done_by_hand(where, failed, m
     monkeypatch.setattr(platforms, "connect", lambda env: Platform())
     roll_back(failed, database="failed")
     _, document, _ = written(where, failed)
-    assert "- Database: not restored; R.1.3 says why" in document
+    assert "Database: not restored; R.1.3 says why" in document
     assert "## The rollback did not finish: to be done by hand" in document
-    assert "the dump was cut short. Do next: restore another" in document
+    assert "| the dump was cut short | restore another |" in document
     assert "Users are turned away since" in document
 
 
@@ -130,7 +130,7 @@ def test_a_rollback_by_a_run_of_its_own_tells_of_both_runs(where, failed, record
     own = record(where, "v1.0.1-broken")
     roll_back(own)
     _, document, _ = written(where, own)
-    assert "### 8.3 Check Health Endpoints: failed" in document
+    assert "## 8.3 Check Health Endpoints: failed" in document
     assert f"in run {failed.run.id}" in document
     assert f"Rollback to v0.9.0 in run {own.run.id}" in document
 

@@ -9,6 +9,7 @@ import pytest
 from runbook_lib import platforms
 from runbook_lib.actions import backup, rollback
 from runbook_lib.checks import database, dumps
+from runbook_lib.environment import Secret
 from runbook_lib.errors import Unanswerable
 from runbook_lib.platforms import Image
 
@@ -46,20 +47,16 @@ def platform(monkeypatch):
 
 
 @pytest.fixture
-def live(env, tmp_path, on_database, named):
-    """An environment whose database is a scratch one, at the revision of v0.9.0, with a hundred scans in it."""
-    with backup.scratch_database(env) as address:
-        with database.connected(env, address) as connection:
-            connection.execute("CREATE TABLE scans (id int); INSERT INTO scans SELECT generate_series(1, 100)")
-            connection.execute("CREATE TABLE alembic_version (version_num text)")
-            connection.execute("INSERT INTO alembic_version VALUES ('0001')")
-            name = connection.info.dbname
-        yield named(on_database(tmp_path, address))
-        with database.connected(env) as connection:
-            for (left,) in connection.execute(
-                "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (f"{name}_before",)
-            ).fetchall():
-                connection.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(left)))
+def live(env, live, named):
+    """The scratch database of a hundred scans, at the revision of v0.9.0; what a rollback puts aside goes with it."""
+    name = psycopg.conninfo.conninfo_to_dict(database.url(live))["dbname"]
+    yield named(live)
+    with database.connected(env) as connection:
+        aside = connection.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (f"{name}_before",)
+        ).fetchall()
+        for (left,) in aside:
+            connection.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(left)))
 
 
 @pytest.fixture
@@ -198,6 +195,14 @@ def test_the_schema_fits_the_release_that_was_put_back(live, deployed, platform)
     platform()
     assert rollback.restore_database(live, recorded).run().ok
     assert rollback.schema_fits(live, recorded).run().ok
+
+
+def test_restore_tests_elsewhere_do_not_keep_the_rollback_from_the_live_server(live, deployed, platform):
+    platform()
+    elsewhere = live.backup.model_copy(update={"scratch": Secret(env="NOT_SET_ANYWHERE")})
+    finding = rollback.restore_database(live.model_copy(update={"backup": elsewhere}), deployed()).run()
+    assert finding.ok
+    assert holds(live) == ("0001", 100)
 
 
 def untouched(live, used, before):
