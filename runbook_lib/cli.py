@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +15,9 @@ from runbook_lib.errors import ConfigurationError, RunbookError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from runbook_lib.checklist import Phase
     from runbook_lib.environment import Environment
+    from runbook_lib.record.archive import Run
     from runbook_lib.release import Release
-    from runbook_lib.runner import ExitCode, Options
     from runbook_lib.sandbox.stack import Sandbox
     from runbook_lib.terminal import TerminalWatcher
 
@@ -43,6 +42,13 @@ ReleaseTag = Annotated[str, typer.Option("--release", help="Tag of the applicati
 Confirm = Annotated[str, typer.Option(help="The environment's name: without it production is only planned.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Answer the checks, plan the actions.")]
 From = Annotated[int | None, typer.Option("--from", metavar="PHASE", help="Begin with this phase.")]
+RollbackOnFailure = Annotated[
+    bool,
+    typer.Option(
+        "--rollback-on-failure",
+        help="Where a gate fails after something was deployed, put back what ran before (notebook 90).",
+    ),
+]
 Only = Annotated[str, typer.Option(metavar="PHASES", help="Run these phases alone, such as 9,11.")]
 
 
@@ -54,6 +60,7 @@ def run(
     confirm: Confirm = "",
     first: From = None,
     only: Only = "",
+    rollback_on_failure: RollbackOnFailure = False,
 ) -> None:
     """Run the phases against an environment. Notebook by notebook; stops where a gate does not pass."""
     from runbook_lib import runner
@@ -61,9 +68,39 @@ def run(
     env, target = _load(environment, release)
     phases = runner.select(first, _numbers(only))
     options = runner.Options(dry_run=dry_run, confirm=confirm)
+    opened = runner.open_run(env, target, phases, options)
     console = _console()
     with _watching(console) as watcher:
-        code = _run(env, target, phases, options, console, watcher)
+        code = runner.run(opened, target, phases, options, watcher, rollback_on_failure=rollback_on_failure)
+        _report(console, opened)
+    raise typer.Exit(code)
+
+
+@app.command()
+def rollback(
+    environment: EnvironmentName,
+    run: Annotated[
+        str, typer.Option("--run", metavar="RUN", help="Take back this run's deployment, within that run's record.")
+    ] = "",
+    dry_run: DryRun = False,
+    confirm: Confirm = "",
+) -> None:
+    """Put back what ran before a deployment. The newest one; the database too, where its schema has changed.
+
+    Executes notebook 90: traffic stops at the edge, the previous release starts, the database is restored from the
+    verified rollback point if and only if its schema has changed (what was written since is kept in a dump), critical
+    paths and error rate are proved, traffic is let in again, and a post-mortem is written.
+    """
+    from runbook_lib import checklist, runner
+    from runbook_lib import environment as environments
+
+    env = environments.load(environment)
+    options = runner.Options(dry_run=dry_run, confirm=confirm)
+    opened, target = runner.open_rollback(env, run, options)
+    console = _console()
+    with _watching(console) as watcher:
+        code = runner.run(opened, target, (checklist.phase(checklist.ROLLBACK),), options, watcher)
+        _report(console, opened)
     raise typer.Exit(code)
 
 
@@ -169,6 +206,7 @@ def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun 
 def demo(
     release: ReleaseTag = "v1.0.0",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox up afterwards.")] = False,
+    rollback_on_failure: RollbackOnFailure = False,
 ) -> None:
     """Show the kit at work on its sandbox. Starts the sandbox, runs every phase, stops the sandbox it started."""
     from runbook_lib import checklist, runner
@@ -181,7 +219,10 @@ def demo(
             with reporting(watcher.tell):
                 sandbox.up()
             env, target = _load("sandbox", release)
-            code = _run(env, target, checklist.forward(), runner.Options(), console, watcher)
+            phases, options = checklist.forward(), runner.Options()
+            opened = runner.open_run(env, target, phases, options)
+            code = runner.run(opened, target, phases, options, watcher, rollback_on_failure=rollback_on_failure)
+            _report(console, opened)
         finally:
             if ours and not keep:
                 watcher.tell("stopping the sandbox")
@@ -236,26 +277,18 @@ def _load(environment: str, release: str) -> tuple[Environment, Release]:
     return env, releases.find(env, release)
 
 
-def _run(
-    env: Environment,
-    release: Release,
-    phases: Sequence[Phase],
-    options: Options,
-    console: Console,
-    watcher: TerminalWatcher,
-) -> ExitCode:
-    """Run, then print the table and where the record is."""
+def _report(console: Console, run: Run) -> None:
+    """Print the table, what to know about rolling back, and where the record is."""
     from runbook_lib import runner
     from runbook_lib.record.summary import summarize
     from runbook_lib.terminal import run_table
 
-    opened = runner.open_run(env, release, phases, options)
-    code = runner.run(opened, release, phases, options, watcher)
-    console.print(run_table(summarize(opened)))
-    folder = _relative(opened.folder)
+    console.print(run_table(summarize(run)))
+    if said := runner.advice(run):
+        console.print(said, soft_wrap=True, markup=False)
+    folder = _relative(run.folder)
     console.print(f"The executed notebooks are in {folder}", soft_wrap=True)
     console.print(f"Open them: jupyter lab {folder}", soft_wrap=True)
-    return code
 
 
 def _relative(path: Path) -> Path:

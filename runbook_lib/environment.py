@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from datetime import date, time
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,6 +42,8 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
 
 RelativePath = Annotated[Path, AfterValidator(_absolute)]
 Argv = tuple[str, ...]
+BYPASS = "X-Runbook-Bypass"
+"""The header by which the runbook passes an edge that is closed to everybody else."""
 
 
 class Secret(Model):
@@ -180,6 +182,39 @@ class Web(Model):
     def address(self, path: str) -> str:
         """The URL of `path`."""
         return self.url.rstrip("/") + path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request to the service carries; nothing of its own."""
+        return {}
+
+
+class WebBehindEdge(Web):
+    """The same service, reached while its edge is closed to everybody else."""
+
+    bypass: Secret
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The secret that opens the edge for this request alone. Raises Unanswerable where it cannot be found."""
+        return {BYPASS: self.bypass.resolve().get_secret_value()}
+
+
+class MarkerEdge(Model):
+    """An edge that answers 503 with Retry-After while a file exists: nginx by ``if (-f …)``, Caddy by ``file``."""
+
+    kind: Literal["marker"]
+    file: RelativePath
+    bypass: Secret = Field(description="requests whose header X-Runbook-Bypass has this value pass all the same")
+
+
+class CommandEdge(Model):
+    """An edge that commands close and open, such as a load balancer's own client."""
+
+    kind: Literal["command"]
+    close: Argv
+    open: Argv
+    bypass: Secret = Field(description="requests whose header X-Runbook-Bypass has this value pass all the same")
 
 
 class Api(Model):
@@ -569,6 +604,7 @@ class Environment(Model):
     database: Database
     cache: Cache | None = None
     web: Web
+    edge: Annotated[MarkerEdge | CommandEdge, Field(discriminator="kind")] | None = None
     api: Api
     features: tuple[Request, ...] = ()
     platform: Annotated[SupervisorPlatform | ComposePlatform, Field(discriminator="kind")]
@@ -602,6 +638,7 @@ class Environment(Model):
             "database.url": self.database.url,
             "cache.url": self.cache and self.cache.url,
             "backup.scratch": self.backup.scratch,
+            "edge.bypass": self.edge and self.edge.bypass,
         }
         for name, reference in (references | self.monitoring.secrets()).items():
             if reference:

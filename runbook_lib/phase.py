@@ -37,6 +37,7 @@ class Phase(Protocol):
 
     env: Environment
     release: Release
+    run: Run
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -84,7 +85,7 @@ def begin(
     env = environments.load(environment)
     wanted = releases.find(env, release)
     if planning is not None:
-        return PlannedPhase(phase, env, wanted, planning)
+        return PlannedPhase(phase, env, wanted, archive.planned(env), planning)
     run = _open(env, wanted, run_id, dry_run, confirm)
     run.events.append("phase started", phase=number, notebook=phase.notebook)
     may_act = not dry_run and (env.kind != "production" or confirm == env.name)
@@ -361,6 +362,7 @@ class PlannedPhase:
     definition: checklist.Phase
     env: Environment
     release: Release
+    run: Run
     plan: list[PlannedItem]
 
     facts: Mapping[str, Any] = field(default_factory=dict)

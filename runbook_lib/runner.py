@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from runbook_lib import checklist
+from runbook_lib import release as releases
+from runbook_lib.actions import deployment, rollback
 from runbook_lib.checklist import Phase
 from runbook_lib.environment import Environment
-from runbook_lib.errors import ConfigurationError
+from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.home import home
 from runbook_lib.phase import PlannedItem, planning
 from runbook_lib.record import archive, manifest
 from runbook_lib.record.archive import Run
-from runbook_lib.record.summary import PhaseSummary, summarize
+from runbook_lib.record.summary import PhaseSummary, RunSummary, summarize
 from runbook_lib.release import Release
 from runbook_lib.step import Status
 
@@ -98,46 +101,147 @@ def open_run(env: Environment, release: Release, phases: Sequence[Phase], option
     )
 
 
-def run(run: Run, release: Release, phases: Sequence[Phase], options: Options, watcher: Watcher) -> ExitCode:
-    """Execute the phases' notebooks one after the other, until a gate does not pass; the run is closed in any case."""
+def open_rollback(env: Environment, name: str, options: Options) -> tuple[Run, Release]:
+    """The run that is to roll back, and the release that it takes back.
+
+    Parameters
+    ----------
+    name:
+        The run whose deployment is taken back, which is gone on with; where empty, the newest deployment is taken back
+        by a run of its own.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such run, it has deployed nothing, or no run has.
+    """
+    phases = (checklist.phase(checklist.ROLLBACK),)
+    if not name:
+        try:
+            source = rollback.newest(env.name).run
+        except Unanswerable as error:
+            raise ConfigurationError(f"Nothing can be rolled back: {error}; {error.remedy}.") from error
+        release = _release_of(env, source)
+        return open_run(env, release, phases, options), release
+    source = archive.find(name, env.name)
+    if not deployment.has_begun(source):
+        raise ConfigurationError(f"Run {source} has deployed nothing, so there is nothing to roll back.")
+    release = _release_of(env, source)
+    source.events.append(
+        "run resumed", phases=[phase.number for phase in phases], operator=getpass.getuser(), **asdict(options)
+    )
+    return source, release
+
+
+def _release_of(env: Environment, run: Run) -> Release:
+    return releases.find(env, run.events.read()[0].data["release"])
+
+
+def run(
+    run: Run,
+    release: Release,
+    phases: Sequence[Phase],
+    options: Options,
+    watcher: Watcher,
+    *,
+    rollback_on_failure: bool = False,
+) -> ExitCode:
+    """Execute the phases' notebooks one after the other, until a gate does not pass; the run is closed in any case.
+
+    Parameters
+    ----------
+    rollback_on_failure:
+        Where a gate does not pass after phase 8 has changed something, execute notebook 90 in the same run.
+    """
     import papermill  # noqa: F401  # first: it loads our engine by its entry point
 
     from runbook_lib.engine import Kernels
 
-    outcome = "broken"
+    outcome, failed = "broken", False
     try:
         with Kernels(count=len(phases)) as kernels:
-            for phase in phases:
+
+            def carry_out(phase: Phase) -> str:
                 watcher.phase_started(phase)
                 _execute(run, phase, parameters(run, release, options), kernels, watcher)
-                outcome = _outcome(run)
                 watcher.phase_ended(summarize(run).phases[-1])
+                return _outcome(run)
+
+            for phase in phases:
+                outcome = carry_out(phase)
                 if outcome not in ("passed", "pending"):
                     break
+            failed = outcome in ("failed", "rollback failed")
+            if outcome == "failed" and rollback_on_failure and deployment.has_begun(run):
+                outcome = "broken"
+                outcome = carry_out(checklist.phase(checklist.ROLLBACK))
     except KeyboardInterrupt:
         outcome = "interrupted"
     finally:
         run.events.append("run closed", outcome=outcome)
         manifest.write(run)
-    return _EXIT[outcome]
+    return _exit_code(run, outcome, failed)
 
 
 _EXIT = {
     "passed": ExitCode.PASSED,
     "pending": ExitCode.WAITING,
     "failed": ExitCode.GATE_FAILED,
+    "rollback failed": ExitCode.GATE_FAILED,
     "interrupted": ExitCode.INTERRUPTED,
     "broken": ExitCode.INTERRUPTED,
 }
 
 
+def _exit_code(run: Run, outcome: str, failed: bool) -> ExitCode:
+    """What to end with; a rollback that was asked for, and that only persons have still to attest, is waiting."""
+    if outcome != "rolled back":
+        return _EXIT[outcome]
+    if failed:
+        return ExitCode.GATE_FAILED
+    return ExitCode.WAITING if summarize(run).phases[-1].counts[Status.PENDING] else ExitCode.PASSED
+
+
 def _outcome(run: Run) -> str:
     """What the run has come to, judged by its last phase and all of its items."""
     summary = summarize(run)
-    last = summary.phases[-1].outcome if summary.phases else "broken"
-    if last == "passed":
+    if not summary.phases:
+        return "broken"
+    last = summary.phases[-1]
+    if last.phase.number == checklist.ROLLBACK and not last.counts[Status.PLANNED]:
+        return {"passed": "rolled back", "failed": "rollback failed"}.get(last.outcome, _stopped(last.outcome))
+    if last.outcome == "passed":
         return "pending" if {Status.PENDING, Status.PLANNED} & set(summary.counts) else "passed"
-    return last if last in ("failed", "interrupted") else "broken"
+    return _stopped(last.outcome)
+
+
+def _stopped(outcome: str) -> str:
+    return outcome if outcome in ("failed", "interrupted") else "broken"
+
+
+def advice(run: Run) -> str:
+    """What a person at the terminal has to know about rolling back; empty where there is nothing to say."""
+    summary = summarize(run)
+    again = f"runbook rollback {run.environment} --run {run.id}"
+    match summary.outcome:
+        case "rolled back":
+            return f"Rolled back. What happened and what was restored: {_post_mortem(summary)}"
+        case "rollback failed":
+            return (
+                "The rollback did not finish, and the edge may still turn users away. What state things are in, and "
+                f"what is to be done by hand: {_post_mortem(summary)}. When that is mended: {again}"
+            )
+        case "failed" | "interrupted" | "broken" if deployment.has_begun(run):
+            return f"The deployment has begun and is not rolled back. Mend it, or: {again}"
+        case "failed":
+            return "This run has deployed nothing, so there is nothing to roll back."
+    return ""
+
+
+def _post_mortem(summary: RunSummary) -> str:
+    """Where the newest post-mortem lies under the run's folder, or what to look at where there is none."""
+    kept = [file["path"] for step in summary.items.get("R.3.1", {}).get("steps", ()) for file in step["evidence"]]
+    return kept[0] if kept else "see the cards of 90_rollback.ipynb, for no post-mortem was written"
 
 
 def parameters(run: Run, release: Release, options: Options) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_the_readme_shows_the_help_as_it_is():
 
 def test_every_command_is_named_in_the_help_and_has_its_own():
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    assert {"run", "plan", "backup", "list", "show", "init", "lab", "demo"} == set(names)
+    assert {"run", "rollback", "plan", "backup", "list", "show", "init", "lab", "demo"} == set(names)
     for arguments in [*([name] for name in names), *(["sandbox", name] for name in ("up", "down", "status"))]:
         completed = runbook(*arguments, "--help")
         assert completed.returncode == 0
@@ -85,6 +85,8 @@ def test_every_command_is_named_in_the_help_and_has_its_own():
         ),
         (["run", "mini", "--release", "v1", "--only", "1", "--from", "2"], "Give --from or --only, not both."),
         (["show", "gone"], "There is no run 'gone'. The newest that exist: none."),
+        (["rollback", "mini"], "Nothing can be rolled back: no run of mini has recorded a deployment"),
+        (["rollback", "mini", "--run", "gone"], "There is no run 'gone'."),
         (["init", "mini"], "mini.toml exists already and is never overwritten."),
         (["init", "Not A Name"], "'Not A Name' cannot name an environment"),
         (["run"], "Missing argument 'ENV'"),

@@ -23,12 +23,10 @@ NOT_BUILT = {
     *("9.1.1", "9.1.2", "9.1.3", "9.1.4"),
     *("13.1.1", "13.1.2", "13.1.3", "13.1.4", "13.2.1", "13.2.2", "13.2.3"),
     *("14.1.1", "14.1.2", "14.1.3", "14.2.1", "14.2.2", "14.2.3"),
-    "O.5",
-    *("R.1.1", "R.1.2", "R.1.3", "R.2.1", "R.2.2", "R.2.3", "R.3.1", "R.3.2"),
 }
 """What this version of the kit does not look at."""
 
-ATTESTED = {"15.1.1", "15.1.2", "15.1.3", "O.1", "O.2", "O.3", "O.4", "R.3.3"}
+ATTESTED = {"15.1.1", "15.1.2", "15.1.3", "O.1", "O.2", "O.3", "O.4", "R.3.2", "R.3.3"}
 """A person's word: sound once it is given, pending until then."""
 
 TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -657,6 +655,78 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "tests/checks/test_success.py::test_a_transaction_that_is_not_accepted_fails",
             "tests/checks/test_success.py::test_a_transaction_that_is_accepted_and_not_kept_fails",
         ),
+    ),
+    "O.5": (
+        (
+            "tests/actions/test_deployment_record.py::test_every_gate_passed_is_successful",
+            "tests/actions/test_deployment_record.py::test_a_finished_rollback_in_the_run_itself",
+        ),
+        (
+            "tests/actions/test_deployment_record.py::test_a_gate_that_has_not_passed_is_partial",
+            "tests/actions/test_deployment_record.py::test_a_run_that_has_deployed_nothing_has_no_record",
+        ),
+    ),
+    "R.1.1": (
+        (
+            "tests/checks/test_traffic.py::test_the_sandboxs_closed_edge_turns_users_away_and_lets_the_runbook_pass",
+            "tests/platforms/test_edges.py::test_commands_close_and_open",
+        ),
+        (
+            "tests/checks/test_traffic.py::test_the_sandboxs_open_edge_lets_users_in",
+            "tests/checks/test_traffic.py::test_only_503_with_retry_after_counts",
+            "tests/platforms/test_edges.py::test_a_marker_that_cannot_be_written_or_removed",
+        ),
+    ),
+    "R.1.2": (
+        ("tests/actions/test_rollback.py::test_what_ran_before_is_started",),
+        (
+            "tests/actions/test_rollback.py::test_a_platform_that_starts_something_else_fails",
+            "tests/actions/test_rollback.py::test_a_release_without_images_is_not_gone_back_to_and_nothing_is_stopped",
+        ),
+    ),
+    "R.1.3": (
+        (
+            "tests/actions/test_rollback.py::test_a_changed_schema_is_restored_and_what_was_written_since_is_kept",
+            "tests/actions/test_rollback.py::test_an_unchanged_schema_is_not_restored",
+            "tests/actions/test_rollback.py::test_the_schema_fits_the_release_that_was_put_back",
+        ),
+        (
+            "tests/actions/test_rollback.py::test_a_damaged_backup_is_refused_before_anything_is_touched",
+            "tests/actions/test_rollback.py::test_a_dump_of_another_database_is_refused_before_anything_is_touched",
+            "tests/actions/test_rollback.py::test_a_restore_that_fails_leaves_the_live_database_as_it_was",
+        ),
+    ),
+    "R.2.1": (
+        ("tests/checks/test_services.py::test_services_pass_on_the_sandbox",),
+        ("tests/checks/test_services.py::test_a_service_that_does_not_stay_up_fails",),
+    ),
+    "R.2.2": (
+        (
+            "tests/checks/test_traffic.py::test_the_sandboxs_closed_edge_turns_users_away_and_lets_the_runbook_pass",
+            "tests/actions/test_rollback.py::test_the_version_that_ran_before_answers",
+        ),
+        (
+            "tests/actions/test_rollback.py::test_another_version_than_the_one_that_ran_before_fails",
+            "tests/checks/test_traffic.py::test_a_bypass_that_is_not_set_is_no_verdict",
+        ),
+    ),
+    "R.2.3": (
+        (
+            "tests/checks/test_success.py::test_the_error_rate_passes_on_the_sandbox",
+            "tests/actions/test_edge.py::test_it_closes_and_reopens_when_everything_is_proved",
+            "tests/checks/test_traffic.py::test_the_sandboxs_open_edge_lets_users_in",
+        ),
+        (
+            "tests/checks/test_success.py::test_errors_that_we_meet_fail",
+            "tests/actions/test_edge.py::test_it_stays_closed_while_anything_is_not_proved",
+        ),
+    ),
+    "R.3.1": (
+        (
+            "tests/actions/test_post_mortem.py::test_it_tells_what_failed_what_was_restored_and_in_which_order",
+            "tests/actions/test_post_mortem.py::test_it_is_written_on_the_sandbox",
+        ),
+        ("tests/actions/test_post_mortem.py::test_without_a_deployment_there_is_no_post_mortem",),
     ),
 }
 PAIRS = [(item, *pair) for item, pair in TESTS.items()]

@@ -23,10 +23,12 @@ PROGRAMS = Path(sys.executable).parent
 PARAMETERS = 'environment = "mini"\nrelease = "v1"\nrun_id = ""\ndry_run = False\nconfirm = ""'
 SETUP = """\
 from runbook_lib import attest, begin, not_built
-from runbook_lib.step import Finding, check
+from runbook_lib.step import Finding, action, check
 phase = begin({number}, environment=environment, release=release, run_id=run_id, dry_run=dry_run, confirm=confirm)
 sound = check("Is sound")(lambda: Finding(True, "sound", "sound"))
-broken = check("Is broken")(lambda: Finding(False, "broken", "sound", remedy="mend it"))"""
+broken = check("Is broken")(lambda: Finding(False, "broken", "sound", remedy="mend it"))
+before = {{"previous_release": "v0", "deployed_at": "2026-01-01T00:00:00+00:00"}}
+act = action("Acts")(lambda: Finding(True, "done", "done", facts=before))"""
 SOUND = {2: ['phase.item("2.1", sound())', 'phase.item("2.2", sound())', "phase.gate()"]}
 NEXT = {3: ['phase.item("3.1", sound())', 'phase.item("3.2", sound())', "phase.gate()"]}
 
@@ -60,13 +62,13 @@ class Silent:
         self.seen.append(summary.outcome)
 
 
-def run(home: Home, phases: dict[int, list[str]], watcher=None):
+def run(home: Home, phases: dict[int, list[str]], watcher=None, **options):
     write_notebooks(home, phases)
     env = environment.load("mini")
     tag = release.find(env, "v1")
     selected = runner.select(only=tuple(phases))
     opened = runner.open_run(env, tag, selected, runner.Options())
-    return runner.run(opened, tag, selected, runner.Options(), watcher or Silent()), opened
+    return runner.run(opened, tag, selected, runner.Options(), watcher or Silent(), **options), opened
 
 
 def statuses(opened, number: int) -> list[str]:
@@ -226,3 +228,102 @@ def test_the_labs_notebooks_carry_their_parameters(mini):
     )
     assert f'run_id = "{opened.id}"' in injected.source
     assert "dry_run = True" in injected.source
+
+
+DEPLOYED = {
+    8: ['phase.item("8.1", act())', 'phase.item("8.2", sound())', 'phase.item("8.3", broken())', "phase.gate()"]
+}
+
+
+def back(status: str = "sound()") -> dict[int, list[str]]:
+    """Notebook 90, each of its items alike but one; people's word is awaited for the last two."""
+    items = [item.id for item in checklist.phase(90).items]
+    steps = dict.fromkeys(items, "sound()") | {"R.1.3": status} | dict.fromkeys(items[-2:], 'attest("w")')
+    return {90: [*(f'phase.item("{item}", {step})' for item, step in steps.items()), "phase.gate()"]}
+
+
+def ended(opened) -> list[tuple[int, str]]:
+    return [(phase.phase.number, phase.outcome) for phase in summarize(opened).phases]
+
+
+def test_a_failed_deployment_is_rolled_back_in_the_same_run(mini):
+    write_notebooks(mini, back())
+    code, opened = run(mini, DEPLOYED, rollback_on_failure=True)
+    assert code is ExitCode.GATE_FAILED
+    assert ended(opened) == [(8, "failed"), (90, "passed")]
+    assert summarize(opened).outcome == "rolled back"
+    assert opened.notebook(checklist.phase(90)).exists()
+    assert runner.advice(opened).startswith("Rolled back.")
+
+
+def test_a_rollback_that_fails_says_so_and_what_to_do(mini):
+    write_notebooks(mini, back("broken()"))
+    code, opened = run(mini, DEPLOYED, rollback_on_failure=True)
+    assert code is ExitCode.GATE_FAILED
+    assert summarize(opened).outcome == "rollback failed"
+    assert "The rollback did not finish" in runner.advice(opened)
+    assert f"runbook rollback mini --run {opened.id}" in runner.advice(opened)
+
+
+def test_a_rollback_whose_kernel_dies_is_broken(mini):
+    write_notebooks(
+        mini, back('check("Kills its kernel")(lambda: __import__("os").kill(__import__("os").getpid(), 9))()')
+    )
+    code, opened = run(mini, DEPLOYED, rollback_on_failure=True)
+    assert code is ExitCode.INTERRUPTED
+    assert summarize(opened).outcome == "broken"
+    assert "is not rolled back" in runner.advice(opened)
+
+
+def test_what_broke_or_was_interrupted_is_not_rolled_back_by_itself(mini):
+    write_notebooks(mini, back())
+    dying = {8: [DEPLOYED[8][0], "import os; os.kill(os.getpid(), 9)", "phase.gate()"]}
+    code, opened = run(mini, dying, rollback_on_failure=True)
+    assert code is ExitCode.INTERRUPTED
+    assert ended(opened) == [(8, "kernel died")]
+    assert "has begun and is not rolled back" in runner.advice(opened)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_where_nothing_was_deployed_nothing_is_rolled_back(mini, asked):
+    failing = {2: ['phase.item("2.1", broken())', *SOUND[2][1:]]}
+    write_notebooks(mini, back())
+    code, opened = run(mini, failing, rollback_on_failure=asked)
+    assert code is ExitCode.GATE_FAILED
+    assert ended(opened) == [(2, "failed")]
+    assert runner.advice(opened) == "This run has deployed nothing, so there is nothing to roll back."
+
+
+def test_a_failed_deployment_is_rolled_back_later_in_its_own_run_or_in_another(mini):
+    write_notebooks(mini, back())
+    code, opened = run(mini, DEPLOYED)
+    assert (code, ended(opened)) == (ExitCode.GATE_FAILED, [(8, "failed")])
+    assert f"runbook rollback mini --run {opened.id}" in runner.advice(opened)
+    env = environment.load("mini")
+    phases, options = (checklist.phase(90),), runner.Options()
+    own, target = runner.open_rollback(env, "", options)
+    assert own != opened
+    assert runner.run(own, target, phases, options, Silent()) is ExitCode.WAITING
+    assert (ended(own), summarize(own).outcome) == ([(90, "passed")], "rolled back")
+    same, target = runner.open_rollback(env, opened.id, options)
+    assert same == opened
+    assert summarize(same).outcome == "open"
+    assert runner.run(same, target, phases, options, Silent()) is ExitCode.WAITING
+    assert (ended(same), summarize(same).outcome) == ([(8, "failed"), (90, "passed")], "rolled back")
+
+
+def test_a_planned_rollback_is_none(mini):
+    write_notebooks(mini, back("act()"))
+    _, opened = run(mini, DEPLOYED)
+    options = runner.Options(dry_run=True)
+    own, target = runner.open_rollback(environment.load("mini"), opened.id, options)
+    assert runner.run(own, target, (checklist.phase(90),), options, Silent()) is ExitCode.WAITING
+    assert summarize(own).outcome == "pending"
+
+
+def test_the_steps_of_every_notebook_bind(mini, kit):
+    for phase in checklist.phases():
+        (mini.notebooks / phase.notebook).symlink_to(kit.notebooks / phase.notebook)
+    env = environment.load("mini")
+    planned = runner.plan(env, release.find(env, "v1"), checklist.phases())
+    assert [entry.item.id for entry in planned] == [item.id for phase in checklist.phases() for item in phase.items]

@@ -75,7 +75,7 @@ def refresh(env: Environment, release: Release, facts: Mapping[str, Any]) -> Fin
 
 
 def _taken(env: Environment, label: str) -> Finding:
-    lack = _lack_of_space(env)
+    lack = lack_of_space(env)
     if lack:
         return lack
     started = time.monotonic()
@@ -100,7 +100,7 @@ def _taken(env: Environment, label: str) -> Finding:
     )
 
 
-def _lack_of_space(env: Environment) -> Finding | None:
+def lack_of_space(env: Environment) -> Finding | None:
     """A failed finding where the backup folder's disk could not hold the dump; None where it can."""
     env.backup.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with database.connected(env) as connection:
@@ -246,7 +246,7 @@ def scratch_database(env: Environment) -> Iterator[str]:
         yield address
     finally:
         with database.connected(env, maintenance) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _scratch_addresses(env: Environment) -> tuple[str, str]:

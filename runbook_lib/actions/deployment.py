@@ -13,11 +13,27 @@ from runbook_lib.checks import staging as stage
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.platforms import Image
+from runbook_lib.record.archive import Run
 from runbook_lib.release import Release
-from runbook_lib.step import Finding, Table, action, check
+from runbook_lib.step import Finding, Kind, Status, Table, action, check
 
 PREVIOUS = "previous_release"
 DEPLOYED_AT = "deployed_at"
+PHASE = 8
+
+
+def has_begun(run: Run) -> bool:
+    """Whether an action of phase 8 has run, even half: from then on there is something to roll back."""
+    begun: set[tuple[str, int]] = set()
+    for event in run.events.read():
+        data = event.data
+        if event.name in ("step started", "step finished") and data["phase"] == PHASE and data["kind"] == Kind.ACTION:
+            step = (data["item"], data["step"])
+            if event.name == "step finished" and data["status"] == Status.PLANNED:
+                begun.discard(step)
+            else:
+                begun.add(step)
+    return bool(begun)
 
 
 @action("Deploy {release} to staging")

@@ -118,9 +118,10 @@ def ask(env: Environment, request: Request, *, via: httpx.Client | None = None) 
         with client(env) as own:
             return ask(env, request, via=own)
     address = env.web.address(request.path)
+    headers = env.web.headers
     started = time.monotonic()
     try:
-        with via.stream(request.method, address, json=request.json_body) as response:
+        with via.stream(request.method, address, json=request.json_body, headers=headers) as response:
             body, whole = bounded(response.iter_bytes())
             return Answer(response.status_code, response.headers, body, whole, time.monotonic() - started)
     except httpx.TimeoutException as error:

@@ -32,6 +32,9 @@ class Run:
 
     folder: Path
 
+    def __str__(self) -> str:
+        return f"{self.environment}/{self.id}"
+
     @property
     def id(self) -> str:
         """The run's name, unique within its environment."""
@@ -124,6 +127,11 @@ def create(
         versions={name: _version(name) for name in VERSIONED} | {"python": platform.python_version()},
     )
     return run
+
+
+def planned(env: Environment) -> Run:
+    """The run that a plan's steps are bound to; it has no folder, and nobody reads it."""
+    return Run(home().outputs / env.name / "planned")
 
 
 def _version(distribution: str) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import sys
 from pathlib import Path
 
+from runbook_lib.environment import BYPASS
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
+BYPASS_KEY = "EDGE_BYPASS"
+_RETRY_SECONDS = 120
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -68,6 +72,17 @@ _CADDYFILE = """\
 	log
 	import secure
 	encode zstd gzip
+	@closed {{
+		file {{
+			root {folder}
+			try_files /{marker}
+		}}
+		not header {bypass_header} {bypass}
+	}}
+	handle @closed {{
+		header Retry-After {retry_seconds}
+		respond "Closed for maintenance" 503
+	}}
 	@backend path /api/* /health /monitoring/*
 	handle @backend {{
 		reverse_proxy {inner}:{backend} {{
@@ -101,9 +116,21 @@ def server(stack: Stack, ports: Ports) -> list[str]:
         storage=_quoted(stack.edge / "storage"),
         frontend=_quoted(stack.platform / "current" / "frontend"),
         policy=_POLICY,
+        folder=_quoted(stack.edge),
+        marker=stack.edge_marker.name,
+        bypass_header=BYPASS,
+        bypass=_bypass(stack),
+        retry_seconds=_RETRY_SECONDS,
     )
     write(caddyfile, text)
     return [os.fspath(_program()), "run", "--adapter", "caddyfile", "--config", os.fspath(caddyfile)]
+
+
+def _bypass(stack: Stack) -> str:
+    """What lets the runbook's requests pass while the edge is closed; made at first use."""
+    if not stack.edge_bypass.is_file():
+        write(stack.edge_bypass, f"{BYPASS_KEY}={secrets.token_urlsafe(24)}\n")
+    return stack.edge_bypass.read_text(encoding="utf-8").strip().partition("=")[2]
 
 
 def _program() -> Path:

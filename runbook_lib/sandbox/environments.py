@@ -7,7 +7,7 @@ import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from runbook_lib.sandbox import daemon, postgres, settings, tracker
+from runbook_lib.sandbox import daemon, edge, postgres, settings, tracker
 from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
 RELEASE = "v1.0.0"
@@ -56,6 +56,11 @@ page_contains = "Twiga Scan"
 [[web.health]]
 path = "/health"
 expect = {{ status = "healthy", service = "twiga-scan-api" }}
+
+[edge]  # answers 503 while the file exists, but to requests that carry the secret
+kind = "marker"
+file = {edge_marker}
+bypass = {{ file = {edge_bypass}, key = {bypass_key} }}
 
 [api.accepted]
 name = "BIP 21 payment request"
@@ -315,6 +320,9 @@ def _text(stack: Stack, ports: Ports) -> str:
         dsn=_string(tracker.dsn(stack, ports)),
         programs=_string(postgres.programs()),
         http_url=_string(f"http://{EDGE}:{ports.http}"),
+        edge_marker=_string(f"../{stack.name}/caddy/{stack.edge_marker.name}"),
+        edge_bypass=_string(f"../{stack.name}/caddy/{stack.edge_bypass.name}"),
+        bypass_key=_string(edge.BYPASS_KEY),
         socket=_string(stack.socket),
         http=ports.http,
         https=ports.https,

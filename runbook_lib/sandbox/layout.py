@@ -172,6 +172,16 @@ class Stack:
         return self.folder / "sink"
 
     @property
+    def edge_marker(self) -> Path:
+        """While this file exists the edge answers 503."""
+        return self.edge / "closed"
+
+    @property
+    def edge_bypass(self) -> Path:
+        """The secret that passes the closed edge."""
+        return self.edge / "bypass.env"
+
+    @property
     def runtime(self) -> Path:
         """Supervisord's socket and process id: a short path, since a socket's may have some hundred bytes only."""
         digest = hashlib.sha256(os.fspath(self.folder).encode()).hexdigest()[:12]

@@ -160,3 +160,21 @@ def test_a_release_without_images_is_not_deployed(env):
     with pytest.raises(Unanswerable):
         deployment.deploy(env, releases.find(env, "v1.0.1-broken")).run()
     assert platforms.connect(env).deployed() == running
+
+
+@pytest.mark.parametrize(("status", "begun"), [("passed", True), ("error", True), ("planned", False), (None, False)])
+def test_a_deployment_has_begun_with_its_first_action(env, named, record, status, begun):
+    recording = record(named(env))
+    recording.phase(8)
+    recording.step(8, "8.1", "deployment.before")
+    if status:
+        recording.step(8, "8.1", "migrate.apply", kind="action", status=status)
+    assert deployment.has_begun(recording.run) is begun
+
+
+def test_a_deployment_that_was_cut_off_within_its_action_has_begun(env, named, record):
+    recording = record(named(env))
+    recording.run.events.append(
+        "step started", phase=8, item="8.1", step=2, name="migrate.apply", kind="action", title="Migrate"
+    )
+    assert deployment.has_begun(recording.run)
