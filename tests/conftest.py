@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +107,13 @@ def _release(env: Environment) -> Release:
 def kit() -> Home:
     """This checkout."""
     return Home(REPOSITORY)
+
+
+@pytest.fixture(scope="session")
+def bare_env(tmp_path_factory) -> Environment:
+    """An environment with nothing behind it."""
+    folder = tmp_path_factory.mktemp("bare")
+    return Environment.model_validate(tomllib.loads(MINI), context={"folder": folder})
 
 
 @pytest.fixture

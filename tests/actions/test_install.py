@@ -30,7 +30,7 @@ LOCK = {
 
 
 @pytest.fixture(scope="module", params=["pip", "uv"])
-def application(env, tmp_path_factory, request):
+def application(bare_env, tmp_path_factory, request):
     """An environment with an application of its own: one requirement and one package, both on this disk."""
     folder = tmp_path_factory.mktemp("application")
     wheel = folder / "kit_sample-1.0-py3-none-any.whl"
@@ -50,7 +50,7 @@ def application(env, tmp_path_factory, request):
         backend=Backend(installer=request.param),
         frontend=Frontend(),
     )
-    return env.model_copy(update={"application": declared})
+    return bare_env.model_copy(update={"application": declared})
 
 
 @pytest.fixture(scope="module")
