@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -15,14 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-import psycopg
 import pytest
 
 from runbook_lib import checklist, environment, platforms, release
-from runbook_lib.checks import database
+from runbook_lib.checks import http
 from runbook_lib.environment import Environment
 from runbook_lib.home import VARIABLE, Home, home
-from runbook_lib.platforms.images import remove
 from runbook_lib.record import archive
 from runbook_lib.record.archive import Run
 from runbook_lib.record.result import MIME
@@ -30,6 +27,7 @@ from runbook_lib.record.summary import summarize
 from runbook_lib.runner import ExitCode
 from runbook_lib.sandbox.stack import Sandbox
 
+pytestmark = pytest.mark.xdist_group("end to end")
 RUNBOOK = Path(sys.executable).with_name("runbook")
 NAME = "sandbox-end-to-end"
 SHORTER = {
@@ -56,40 +54,62 @@ def shortened(toml: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def where(sandbox: Sandbox) -> Iterator[Environment]:
-    """The production stack by another name; its settings, databases and archive are put back as they were."""
-    stack = sandbox.stacks[0]
-    file = stack.environment.with_name(f"{NAME}.toml")
-    file.write_text(shortened(stack.environment.read_text()))
-    env = environment.read(file)
-    dotenv, before = stack.dotenv.read_bytes(), databases(env)
-    yield env
-    stack.dotenv.write_bytes(dotenv)
-    staging = environment.read(sandbox.stacks[1].environment)
-    for left in databases(env) - before:
-        with database.connected(env) as connection:
-            connection.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(left)))
-    for each in (env, staging):
-        platforms.connect(each).up(release.find(each, "v0.9.0"))
-    remove(home().outputs / NAME)
-    file.unlink()
-
-
-def databases(env: Environment) -> set[str]:
-    with database.connected(env) as connection:
-        return {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+def folder(kit: Home) -> Iterator[Path]:
+    """A home of its own, where PostgreSQL, which does not run as root, may enter."""
+    made = Path(tempfile.mkdtemp(prefix="runbook-tests-")).resolve()
+    (made / "notebooks").symlink_to(kit.notebooks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(made))
+        yield made
+        Sandbox(Home(made).sandbox).down()
+    shutil.rmtree(made)
 
 
 @pytest.fixture(scope="module")
-def ended(where: Environment) -> Iterator[tuple[Run, str]]:
-    """A whole run of v1.0.0, and what it printed; rolled back afterwards."""
+def where(folder: Path) -> Environment:
+    """The production stack of its sandbox, by another name and with shorter waits."""
+    sandbox = Sandbox(Home(folder).sandbox)
+    sandbox.up()
+    file = sandbox.stacks[0].environment.with_name(f"{NAME}.toml")
+    file.write_text(shortened(sandbox.stacks[0].environment.read_text()))
+    return environment.read(file)
+
+
+@pytest.fixture(scope="module")
+def ended(where: Environment) -> tuple[Run, str]:
+    """A whole run of v1.0.0, and what it printed."""
     completed = runbook("run", NAME, "--release", "v1.0.0")
     assert completed.returncode == ExitCode.WAITING, completed.stdout + completed.stderr
     (run,) = archive.runs(NAME)
-    yield run, completed.stdout
-    rolled_back = runbook("rollback", NAME)
-    assert rolled_back.returncode == ExitCode.WAITING, rolled_back.stdout + rolled_back.stderr
-    assert platforms.connect(where).deployed() == "v0.9.0"
+    return run, completed.stdout
+
+
+def test_an_interrupted_demo_closes_its_record_and_stops_the_sandbox_it_started(folder):
+    with (folder / "printed").open("w+") as printed:
+        demo = subprocess.Popen([RUNBOOK, "demo"], stdout=printed, stderr=printed)
+        try:
+            events = wait_for_first_step(folder, demo)
+            demo.send_signal(signal.SIGINT)
+            demo.wait(timeout=60)
+        finally:
+            demo.kill()
+            demo.wait()
+    assert demo.returncode == ExitCode.INTERRUPTED, (folder / "printed").read_text()
+    last = json.loads(events.read_text().splitlines()[-1])
+    assert (last["name"], last["data"]["outcome"]) == ("run closed", "interrupted")
+    assert not Sandbox(Home(folder).sandbox).running()
+
+
+def wait_for_first_step(folder: Path, demo: subprocess.Popen[bytes]) -> Path:
+    """Until the demo's run has finished a step; its events."""
+    deadline = time.monotonic() + 180
+    while True:
+        events = next((folder / "outputs").glob("sandbox/*/events.jsonl"), None)
+        if events is not None and "step finished" in events.read_text():
+            return events
+        assert demo.poll() is None, (folder / "printed").read_text()
+        assert time.monotonic() < deadline, (folder / "printed").read_text()
+        time.sleep(0.05)
 
 
 def test_nothing_failed_and_only_what_needs_a_person_or_a_browser_waits(ended):
@@ -148,7 +168,7 @@ def test_plan_lists_every_item_and_touches_nothing(where):
     assert set(archive.runs(NAME)) == before
 
 
-def test_the_readmes_single_phase_by_papermill(where, tmp_path):
+def test_the_readmes_single_phase_by_papermill(ended, tmp_path):
     command = re.search(r"`papermill (notebooks/11\S+) out.ipynb -p environment sandbox`", README)
     assert command is not None
     papermill = RUNBOOK.with_name("papermill")
@@ -170,41 +190,9 @@ def test_the_readmes_single_phase_by_papermill(where, tmp_path):
     assert len(images) == 6
 
 
-@pytest.fixture
-def folder(kit: Home) -> Iterator[Path]:
-    """A home for a sandbox of its own, where PostgreSQL, which does not run as root, may enter."""
-    made = Path(tempfile.mkdtemp(prefix="runbook-tests-")).resolve()
-    (made / "notebooks").symlink_to(kit.notebooks)
-    yield made
-    Sandbox(Home(made).sandbox).down()
-    shutil.rmtree(made)
-
-
-def test_an_interrupted_demo_closes_its_record_and_stops_the_sandbox_it_started(folder):
-    with (folder / "printed").open("w+") as printed:
-        demo = subprocess.Popen(
-            [RUNBOOK, "demo"], env={**os.environ, VARIABLE: str(folder)}, stdout=printed, stderr=printed
-        )
-        try:
-            events = wait_for_first_step(folder, demo)
-            demo.send_signal(signal.SIGINT)
-            demo.wait(timeout=60)
-        finally:
-            demo.kill()
-            demo.wait()
-    assert demo.returncode == ExitCode.INTERRUPTED, (folder / "printed").read_text()
-    last = json.loads(events.read_text().splitlines()[-1])
-    assert (last["name"], last["data"]["outcome"]) == ("run closed", "interrupted")
-    assert not Sandbox(Home(folder).sandbox).running()
-
-
-def wait_for_first_step(folder: Path, demo: subprocess.Popen[bytes]) -> Path:
-    """Until the demo's run has finished a step; its events."""
-    deadline = time.monotonic() + 180
-    while True:
-        events = next((folder / "outputs").glob("sandbox/*/events.jsonl"), None)
-        if events is not None and "step finished" in events.read_text():
-            return events
-        assert demo.poll() is None, (folder / "printed").read_text()
-        assert time.monotonic() < deadline, (folder / "printed").read_text()
-        time.sleep(0.05)
+def test_a_deployment_is_rolled_back_by_hand(ended, where):
+    assert platforms.connect(where).deployed() == "v1.0.0"
+    rolled_back = runbook("rollback", NAME)
+    assert rolled_back.returncode == ExitCode.WAITING, rolled_back.stdout + rolled_back.stderr
+    assert platforms.connect(where).deployed() == "v0.9.0"
+    assert http.version_is(where, release.find(where, "v0.9.0")).run().ok
