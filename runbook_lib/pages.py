@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from runbook_lib.record.masking import Mask
 from runbook_lib.step import Table
 
 if TYPE_CHECKING:
@@ -32,6 +33,27 @@ class Page:
     title: str
     text: Sequence[str]
     sections: Sequence[Section]
+
+
+def masked(page: Page, mask: Mask) -> Page:
+    """The page with every secret masked: before it is rendered, for rendering escapes."""
+    return replace(
+        page,
+        title=mask.text(page.title),
+        text=mask.value(list(page.text)),
+        sections=[_masked(section, mask) for section in page.sections],
+    )
+
+
+def _masked(section: Section, mask: Mask) -> Section:
+    table = section.table
+    return replace(
+        section,
+        title=mask.text(section.title),
+        text=mask.value(list(section.text)),
+        commands=mask.value(list(section.commands)),
+        table=table and replace(table, rows=tuple(map(tuple, mask.value(list(table.rows))))),
+    )
 
 
 def markdown(page: Page) -> str:

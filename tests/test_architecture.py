@@ -14,10 +14,11 @@ PACKAGE = Path(__file__).parent.parent / "runbook_lib"
 FLOORS = [
     {"errors", "home", "observation"},
     {"step"},
-    {"command", "pages"},
+    {"command"},
     {"environment", "checklist", "programs"},
     {"release", "installers"},
     {"record"},
+    {"pages"},
     {"platforms", "load"},
     {"schedules"},
     {"checks"},

@@ -39,7 +39,7 @@ def write(env: Environment, run: Run) -> Finding:
     """
     found = rollback.deployment_of(run)
     failing = list(_failing(found.run))
-    page = _page(env, run, found, failing)
+    page = pages.masked(_page(env, run, found, failing), Mask(home().root).learn(env.secrets()))
     return Finding(
         ok=True,
         observed={"did not pass": [item["id"] for item in failing] or "nothing", "state now": state(env)},
@@ -54,7 +54,7 @@ def write(env: Environment, run: Run) -> Finding:
 
 def state(env: Environment) -> dict[str, str]:
     """What is true now of traffic, release, services and schema; what cannot be found out says so."""
-    told = {
+    return {
         "traffic": _told(lambda: f"users get: {http.examine(env, env.web.health[0]).observed}"),
         "release": _told(lambda: platforms.connect(env).deployed() or "none"),
         "services": _told(
@@ -62,9 +62,6 @@ def state(env: Environment) -> dict[str, str]:
         ),
         "schema": _told(lambda: _schema(env)),
     }
-    # Before Markdown's escapes change the form of what may stand in another program's message.
-    masked: dict[str, str] = Mask(home().root).learn(env.secrets()).value(told)
-    return masked
 
 
 def _schema(env: Environment) -> str:

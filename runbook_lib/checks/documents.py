@@ -4,82 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from runbook_lib import command
-from runbook_lib.checks import http
+from runbook_lib.checks import http, links
 from runbook_lib.environment import Environment, Request
 from runbook_lib.errors import NotApplicable, Unanswerable
 from runbook_lib.record.masking import Mask
 from runbook_lib.release import Release
-from runbook_lib.step import Finding, Table, check, progress
-
-if TYPE_CHECKING:
-    import httpx
+from runbook_lib.step import Finding, check, progress
 
 LARGEST: Final = 1_000_000
 """Characters of a project's document that are read."""
-_LOGIN: Final = (401, 403)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of one link: `ok` is None where it could not be found out."""
-
-    name: str
-    target: str
-    ok: bool | None
-    result: str
-
-
-def examine_link(env: Environment, release: Release, name: str, target: str, via: httpx.Client) -> Answer:
-    """Follow one declared link: an address of the web, or a file of the release."""
-    import httpx
-
-    if "://" not in target:
-        there = _git(env, "cat-file", "-e", f"{release.commit}:{target}").ok
-        return Answer(name, target, there, f"a file of {release}" if there else f"{release} has no such file")
-    try:
-        with via.stream("GET", target) as response:
-            status, address = response.status_code, str(response.url)
-    except httpx.TooManyRedirects:
-        return Answer(name, target, False, f"redirects for ever: more than {via.max_redirects} times")
-    except httpx.TimeoutException:
-        return Answer(name, target, None, f"did not answer within {env.limits.request:g} s")
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        return Answer(name, target, False, f"is no address of the web: {error}")
-    except httpx.TransportError as error:
-        unresolved = http.is_unresolved(error)
-        said = "its name does not resolve" if unresolved else f"does not answer: {error or type(error).__name__}"
-        return Answer(name, target, None if unresolved else False, said)
-    led = "" if address == target else f" at {address}"
-    if status in _LOGIN:
-        return Answer(name, target, True, f"{status}{led}: asks for a login")
-    return Answer(name, target, 200 <= status < 300, f"{status}{led}")
-
-
-def judge(answers: Sequence[Answer], remedy: str) -> Finding:
-    """One finding over links. Raises Unanswerable where none failed, yet of one it could not be found out."""
-    failed = [each for each in answers if each.ok is False]
-    unknown = [each for each in answers if each.ok is None]
-    if unknown and not failed:
-        raise Unanswerable("; ".join(f"{each.name} ({each.target}) {each.result}" for each in unknown), remedy=remedy)
-    words = {True: "yes", False: "no", None: "unknown"}
-    return Finding(
-        ok=not failed,
-        observed=[f"{each.name}: {each.result}" for each in (*failed, *unknown)] or f"{len(answers)} links answer",
-        expected="each answers with 2xx, or asks for a login",
-        remedy=remedy,
-        tables=(
-            Table(
-                ("name", "link", "answers", "result"),
-                tuple((each.name, each.target, words[each.ok], each.result) for each in answers),
-                "Links",
-            ),
-        ),
-    )
 
 
 def own_addresses(env: Environment) -> dict[str, str]:
@@ -101,12 +38,15 @@ def links_answer(env: Environment, release: Release) -> Finding:
     Unanswerable
         One did not answer in time, or its name does not resolve, and none has failed.
     """
-    answers = []
-    with http.client(env, follow_redirects=True) as via:
-        for name, target in (own_addresses(env) | env.documentation.links).items():
-            progress(f"{name}: {target}")
-            answers.append(examine_link(env, release, name, target, via))
-    return judge(answers, remedy="correct the link in the TOML, or what it leads to")
+    visits = []
+    for name, address in (own_addresses(env) | env.documentation.links).items():
+        progress(f"{name}: {address}")
+        visits.append(links.look_up(env, release, links.Link(name, address), accepted=links.LOGIN))
+    return links.judge(
+        visits,
+        expected="each answers with 200 to 299, or 401 where it asks for a password; each file is in the release",
+        remedy="correct the link in the TOML, or what it leads to",
+    )
 
 
 def openapi(env: Environment) -> Mapping[str, Any]:
@@ -133,13 +73,17 @@ def operations(document: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
             method.upper(),
             path,
             str(operation.get("summary") or operation.get("description") or ""),
-            ", ".join(map(str, operation.get("responses") or {})),
+            ", ".join(map(str, _members(operation.get("responses")))),
         )
         for path, item in document["paths"].items()
         if isinstance(item, Mapping)
         for method, operation in item.items()
         if method in methods and isinstance(operation, Mapping)
     ]
+
+
+def _members(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 @check("Every endpoint that {env} relies on is in the OpenAPI document")

@@ -27,7 +27,8 @@ def publish(env: Environment, page: Page) -> Finding:
         The folder may not be written to.
     """
     mask = Mask(home().root).learn(env.secrets())
-    files = {f"{page.name}.md": mask.text(pages.markdown(page)), f"{page.name}.html": mask.text(pages.html(page))}
+    page = pages.masked(page, mask)
+    files = {f"{page.name}.md": pages.markdown(page), f"{page.name}.html": pages.html(page)}
     folder = env.documentation.folder
     if folder is not None:
         try:

@@ -89,6 +89,9 @@ def test_the_declared_shipper_must_run(at, tmp_path):
     assert not log_aggregation.shipped(env).run().ok
     running = subprocess.Popen([shipper, "600"])
     try:
+        # A child is a copy of this process until it has become its program.
+        while Path(f"/proc/{running.pid}/comm").read_text() != "test-shipper\n":
+            assert running.poll() is None
         assert log_aggregation.shipped(env).run().ok
     finally:
         running.kill()

@@ -9,11 +9,13 @@ import runbook_lib
 from runbook_lib import release as releases
 from runbook_lib.actions import backup, dotenv_file, restoration
 from runbook_lib.checks import backups, database, documents
-from runbook_lib.environment import Contact, Documentation, Secret
+from runbook_lib.environment import Contact, Documentation, Dotenv, Secret
 from runbook_lib.errors import Unanswerable
 from runbook_lib.handbook import operations, procedures, service
+from runbook_lib.handbook.writing import publish
+from runbook_lib.pages import Page, Section
 from runbook_lib.record import archive
-from runbook_lib.step import Finding, check
+from runbook_lib.step import Finding, Table, check
 
 RESTORATION = {
     "file": "a.dump",
@@ -264,3 +266,13 @@ def test_the_recovery_page_needs_a_measured_restoration(live):
     with pytest.raises(Unanswerable, match="no restoration was measured"):
         procedures.recovery(live, {}).run()
     assert not procedures.recovery(live, {"restoration": RESTORATION}).run().ok
+
+
+def test_a_secret_is_masked_even_where_markdown_escapes_it(bare_env, tmp_path):
+    secret = "under_scores_and*stars*in_it_all"
+    (tmp_path / ".env").write_text(f"APP_TOKEN='{secret}'\n")
+    own = bare_env.model_copy(update={"dotenv": Dotenv(file=tmp_path / ".env")})
+    table = Table(("what",), ((f"said {secret}",),))
+    page = Page("test-page", f"About {secret}", (secret,), (Section(secret, (secret,), table, (f"echo {secret}",)),))
+    for file in publish(own, page).evidence:
+        assert "under" not in file.content, file.name

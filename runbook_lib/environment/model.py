@@ -1,0 +1,32 @@
+"""What every part of an environment is made of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationInfo,
+)
+
+
+class Model(BaseModel):
+    """A part of an environment: frozen, and no key that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    """A path in the TOML is relative to the folder that holds the TOML."""
+    folder = (info.context or {}).get("folder", Path.cwd())
+    return Path(os.path.normpath(folder / path.expanduser()))
+
+
+RelativePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+Argv = tuple[str, ...]

@@ -1,0 +1,85 @@
+"""One environment: all of its parts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+)
+
+from runbook_lib.environment.application import Application, Cache, Database, Dotenv
+from runbook_lib.environment.model import Model
+from runbook_lib.environment.monitoring import Monitoring
+from runbook_lib.environment.objectives import Limits, Load, Objectives, SuccessCriteria, Waiver
+from runbook_lib.environment.platform import ComposePlatform, SupervisorPlatform
+from runbook_lib.environment.recovery import Backup, Recovery
+from runbook_lib.environment.secret import is_secret_name, secret_parts
+from runbook_lib.environment.security import Security, SecurityAudit
+from runbook_lib.environment.service import Api, CommandEdge, MarkerEdge, Request, Web
+from runbook_lib.environment.team import Announcement, Contact, Documentation
+from runbook_lib.errors import Unanswerable
+
+
+class Environment(Model):
+    """One environment."""
+
+    name: str
+    kind: Literal["sandbox", "staging", "production"]
+    release: str = Field(default="", description="the release meant where none is given")
+    staging: str | None = Field(default=None, description="the environment that receives a release first")
+    domains: tuple[str, ...]
+    application: Application
+    dotenv: Dotenv
+    database: Database
+    cache: Cache | None = None
+    web: Web
+    edge: Annotated[MarkerEdge | CommandEdge, Field(discriminator="kind")] | None = None
+    api: Api
+    features: tuple[Request, ...] = ()
+    platform: Annotated[SupervisorPlatform | ComposePlatform, Field(discriminator="kind")]
+    backup: Backup
+    objectives: Objectives = Objectives()
+    load: Load = Load()
+    security: Security
+    security_audit: SecurityAudit = SecurityAudit()
+    monitoring: Monitoring = Monitoring()
+    success: SuccessCriteria = SuccessCriteria()
+    contacts: tuple[Contact, ...] = ()
+    documentation: Documentation = Documentation()
+    announcement: Announcement = Announcement()
+    recovery: Recovery = Recovery()
+    waivers: tuple[Waiver, ...] = ()
+    limits: Limits = Limits()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def secrets(self) -> dict[str, str]:
+        """Every secret value known now, by name; what cannot be resolved is left out."""
+        from dotenv import dotenv_values
+
+        found = {
+            name: value
+            for name, value in dotenv_values(self.dotenv.file, interpolate=False).items()
+            if value and is_secret_name(name)
+        }
+        references = {
+            "database.url": self.database.url,
+            "cache.url": self.cache and self.cache.url,
+            "backup.scratch": self.backup.scratch,
+            "edge.bypass": self.edge and self.edge.bypass,
+        }
+        for name, reference in (references | self.monitoring.secrets()).items():
+            if reference:
+                try:
+                    found[name] = reference.resolve().get_secret_value()
+                except Unanswerable:
+                    continue
+        for number, channel in enumerate(self.announcement.channels):
+            try:
+                parts = secret_parts(channel.resolve().get_secret_value())
+            except Unanswerable:
+                continue
+            found |= {f"announcement.channels.{number}.{part}": value for part, value in enumerate(parts)}
+        return found
