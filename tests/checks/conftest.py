@@ -121,6 +121,17 @@ def reply() -> type[Reply]:
     return Reply
 
 
+@pytest.fixture(scope="session")
+def unhurried() -> Callable[[Environment], Environment]:
+    """Objectives that a busy machine holds too: tested is what a check does, not how fast this machine is."""
+    objectives = {"requests_per_second": 50.0, "p95_milliseconds": 5000.0}
+
+    def give(env: Environment) -> Environment:
+        return env.model_copy(update={"objectives": env.objectives.model_copy(update=objectives)})
+
+    return give
+
+
 @pytest.fixture
 def at(tmp_path: Any) -> Callable[..., Environment]:
     """An environment whose service is at a URL; keyword arguments replace whole parts, as the TOML would."""

@@ -20,8 +20,8 @@ def service(serve, at, reply, *, seconds=0.0, status=200, **parts):
     return server, at(server.url, load=LOAD, **parts)
 
 
-def test_response_times_pass_on_the_sandbox(env):
-    finding = latency.by_endpoint(env).run()
+def test_response_times_pass_on_the_sandbox(env, unhurried):
+    finding = latency.by_endpoint(unhurried(env)).run()
     assert finding.ok, finding.observed
     assert finding.evidence[0].content.startswith(b"\x89PNG")
 
@@ -44,8 +44,8 @@ def test_a_limited_endpoint_is_asked_below_its_limit(serve, at, reply):
     assert latency._pause(env, env.api.providers) == 0
 
 
-def test_the_response_time_passes_on_the_sandbox(env):
-    finding = latency.response_time(env).run()
+def test_the_response_time_passes_on_the_sandbox(env, unhurried):
+    finding = latency.response_time(unhurried(env)).run()
     assert finding.ok, finding.observed
     phases = {row[0]: float(row[1]) for row in finding.tables[0].rows}
     assert phases["TLS handshake"] > 0

@@ -25,9 +25,9 @@ def test_staging_passes_on_the_sandbox(env, check):
     assert finding.ok, finding.observed
 
 
-def test_performance_passes_on_the_sandboxs_staging(staging_env, before):
+def test_performance_passes_on_the_sandboxs_staging(staging_env, before, unhurried):
     load = staging_env.load.model_copy(update={"staging_duration_seconds": 2.0})
-    finding = staging.performance(before(staging_env.model_copy(update={"load": load}))).run()
+    finding = staging.performance(before(unhurried(staging_env.model_copy(update={"load": load})))).run()
     assert finding.ok, finding.observed
 
 
