@@ -6,9 +6,7 @@ The executor here is the only place that turns what a step returns or raises int
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,17 +17,17 @@ from pydantic import BaseModel
 from runbook_lib import card, checklist
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
+from runbook_lib.display import SHOWN_IMAGES, Display, show_image
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, GateFailed, NotApplicable, Unresolved, Waiting
 from runbook_lib.home import home
+from runbook_lib.planning import PlannedPhase, open_plan
 from runbook_lib.record import archive
 from runbook_lib.record.archive import Facts, Run
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import ItemResult, KeptFile, StepResult, Waived, worst
 from runbook_lib.release import Release
 from runbook_lib.step import Evidence, Finding, Kind, Status, Step, reporting
-
-SHOWN_IMAGES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 class Phase(Protocol):
@@ -81,11 +79,11 @@ def begin(
         A name is wrong; those that exist are listed.
     """
     phase = checklist.phase(number)
-    planning = _planning.get()
+    plan = open_plan()
     env = environments.load(environment)
     wanted = releases.find(env, release)
-    if planning is not None:
-        return PlannedPhase(phase, env, wanted, archive.planned(env), planning)
+    if plan is not None:
+        return PlannedPhase(phase, env, wanted, archive.planned(env), plan)
     run = _open(env, wanted, run_id, dry_run, confirm)
     run.events.append("phase started", phase=number, notebook=phase.notebook)
     may_act = not dry_run and (env.kind != "production" or confirm == env.name)
@@ -130,7 +128,7 @@ class LivePhase:
         item = self.definition.item(id)
         if not steps:
             raise ConfigurationError(f"Item {id} was given no step.")
-        shown = _Display(card.running(item.id, item.text, ""))
+        shown = Display(card.running(item.id, item.text, ""))
         results: list[StepResult] = []
         images: list[Evidence] = []
         for number, step in enumerate(steps, start=1):
@@ -147,7 +145,7 @@ class LivePhase:
         self.run.events.append("item finished", phase=self.definition.number, **outcome.data())
         shown.show(card.bundle(outcome))
         for image in images:
-            _show_image(image)
+            show_image(image)
 
     def _waiver(self, id: str, status: Status) -> Waived | None:
         """The environment's decision on the item, if it tolerates `status`; one that expired is told too."""
@@ -172,7 +170,7 @@ class LivePhase:
             outcome="passed" if passed else "failed",
             reason="" if passed else sentence,
         )
-        _Display(card.gate(self.definition.title, passed, sentence))
+        Display(card.gate(self.definition.title, passed, sentence))
         if not passed:
             raise GateFailed(sentence)
 
@@ -309,81 +307,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item") and callable(value.item):
         return _plain(value.item())
     return str(value)
-
-
-class _Display:
-    """A MIME bundle on show, which later ones replace."""
-
-    def __init__(self, first: dict[str, Any]) -> None:
-        from IPython.display import display
-
-        self._handle = display(first, raw=True, display_id=True)
-        self._shown = time.monotonic()
-
-    def show(self, bundle: dict[str, Any]) -> None:
-        """Replace what is shown."""
-        if self._handle is not None:
-            self._handle.update(bundle, raw=True)
-
-    def show_progress(self, bundle: dict[str, Any]) -> None:
-        """Replace what is shown, at most twice a second."""
-        if time.monotonic() - self._shown > 0.5:
-            self.show(bundle)
-            self._shown = time.monotonic()
-
-
-def _show_image(image: Evidence) -> None:
-    from IPython.display import display
-
-    kind = SHOWN_IMAGES[Path(image.name).suffix]
-    if kind == "image/png":
-        import base64
-
-        content = image.content if isinstance(image.content, bytes) else image.content.encode()
-        display({kind: base64.b64encode(content).decode(), "text/plain": image.name}, raw=True)
-    else:
-        text = image.content if isinstance(image.content, str) else image.content.decode()
-        display({kind: text, "text/plain": image.name}, raw=True)
-
-
-@dataclass(frozen=True)
-class PlannedItem:
-    """An item with its steps, bound and not run."""
-
-    phase: checklist.Phase
-    item: checklist.Item
-    steps: tuple[Step, ...]
-
-
-@dataclass
-class PlannedPhase:
-    """A phase whose items are only listed; nothing is touched."""
-
-    definition: checklist.Phase
-    env: Environment
-    release: Release
-    run: Run
-    plan: list[PlannedItem]
-
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def item(self, id: str, *steps: Step) -> None:
-        """List one item."""
-        self.plan.append(PlannedItem(self.definition, self.definition.item(id), steps))
-
-    def gate(self) -> None:
-        """Nothing ran, so there is no verdict."""
-
-
-_planning: ContextVar[list[PlannedItem] | None] = ContextVar("planning", default=None)
-
-
-@contextmanager
-def planning() -> Iterator[list[PlannedItem]]:
-    """Within, ``begin`` gives phases that list their items into the yielded list."""
-    plan: list[PlannedItem] = []
-    token = _planning.set(plan)
-    try:
-        yield plan
-    finally:
-        _planning.reset(token)

@@ -16,7 +16,7 @@ from runbook_lib.checklist import Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.home import home
-from runbook_lib.phase import PlannedItem, planning
+from runbook_lib.planning import PlannedItem, planning
 from runbook_lib.record import archive, manifest
 from runbook_lib.record.archive import Run
 from runbook_lib.record.summary import PhaseSummary, RunSummary, summarize

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from runbook_lib.card import ICONS
 from runbook_lib.checklist import Phase
-from runbook_lib.phase import PlannedItem
+from runbook_lib.planning import PlannedItem
 from runbook_lib.record.result import Waived
 from runbook_lib.record.summary import PhaseSummary, RunSummary
 from runbook_lib.step import Status

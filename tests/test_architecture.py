@@ -23,7 +23,7 @@ FLOORS = [
     {"schedules"},
     {"checks"},
     {"actions"},
-    {"card"},
+    {"card", "display", "planning"},
     {"phase"},
     {"engine", "runner"},
     {"handbook"},

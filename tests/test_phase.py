@@ -6,7 +6,7 @@ import pytest
 
 import runbook_lib
 from runbook_lib.errors import ConfigurationError, GateFailed, NotApplicable, RecordError, Unanswerable, Waiting
-from runbook_lib.phase import planning
+from runbook_lib.planning import planning
 from runbook_lib.record import archive
 from runbook_lib.record.summary import summarize
 from runbook_lib.step import Evidence, Finding, Status, Table, action, check

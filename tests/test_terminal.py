@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from runbook_lib import card, checklist, terminal
-from runbook_lib.phase import PlannedItem
+from runbook_lib.planning import PlannedItem
 from runbook_lib.record.archive import Run
 from runbook_lib.record.result import MIME, ItemResult, StepResult
 from runbook_lib.record.summary import PhaseSummary, RunSummary

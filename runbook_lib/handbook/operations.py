@@ -18,7 +18,7 @@ from runbook_lib.environment import Environment
 from runbook_lib.errors import RecordError
 from runbook_lib.handbook.writing import publish, unsaid
 from runbook_lib.pages import Page, Section
-from runbook_lib.phase import PlannedItem
+from runbook_lib.planning import PlannedItem
 from runbook_lib.record import archive
 from runbook_lib.release import Release
 from runbook_lib.step import Finding, Status, Step, Table, action

@@ -15,7 +15,7 @@ from runbook_lib.environment import Environment, Secret, SupervisorPlatform
 from runbook_lib.errors import Unanswerable
 from runbook_lib.handbook.writing import publish, unsaid, values
 from runbook_lib.pages import Page, Section
-from runbook_lib.phase import PlannedItem
+from runbook_lib.planning import PlannedItem
 from runbook_lib.release import Release
 from runbook_lib.step import Finding, Table, action
 
