@@ -301,10 +301,10 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "9.2.1": (
-        ("tests/checks/test_http.py::test_the_api_docs_pass_on_the_sandbox",),
+        ("tests/checks/test_openapi.py::test_the_api_docs_pass_on_the_sandbox",),
         (
-            "tests/checks/test_http.py::test_a_docs_page_that_is_no_page_fails",
-            "tests/checks/test_http.py::test_an_openapi_document_with_an_error_fails",
+            "tests/checks/test_openapi.py::test_a_docs_page_that_is_no_page_fails",
+            "tests/checks/test_openapi.py::test_an_openapi_document_with_an_error_fails",
         ),
     ),
     "9.2.2": (
@@ -722,8 +722,8 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "S.3": (
-        ("tests/checks/test_http.py::test_the_front_page_passes_on_the_sandbox",),
-        ("tests/checks/test_http.py::test_a_front_page_over_http_fails",),
+        ("tests/checks/test_front_page.py::test_the_front_page_passes_on_the_sandbox",),
+        ("tests/checks/test_front_page.py::test_a_front_page_over_http_fails",),
     ),
     "S.4": (
         ("tests/checks/test_http.py::test_features_pass_on_the_sandbox",),

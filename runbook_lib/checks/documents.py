@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 from typing import Any, Final
 
 from runbook_lib import command
-from runbook_lib.checks import http, links
-from runbook_lib.environment import Environment, Request
+from runbook_lib.checks import links, openapi
+from runbook_lib.environment import Environment
 from runbook_lib.errors import NotApplicable, Unanswerable
 from runbook_lib.record.masking import Mask
 from runbook_lib.release import Release
@@ -49,43 +49,6 @@ def links_answer(env: Environment, release: Release) -> Finding:
     )
 
 
-def openapi(env: Environment) -> Mapping[str, Any]:
-    """The service's OpenAPI document. Raises Unanswerable where it cannot be had."""
-    examination = http.examine(env, Request(path=env.web.openapi_path))
-    if examination.answer is None or examination.problems:
-        raise Unanswerable(
-            f"the OpenAPI document cannot be had: {examination.observed}", remedy="see web.openapi_path and item 9.2.1"
-        )
-    try:
-        document = examination.answer.json()
-    except ValueError as error:
-        raise Unanswerable(f"the OpenAPI document is {error}", remedy="see item 9.2.1") from error
-    if not isinstance(document, Mapping) or not isinstance(document.get("paths"), Mapping):
-        raise Unanswerable("the OpenAPI document names no paths", remedy="see item 9.2.1")
-    return document
-
-
-def operations(document: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Method, path, summary and answers of each operation; what is not as OpenAPI has it is left out."""
-    methods = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-    return [
-        (
-            method.upper(),
-            path,
-            str(operation.get("summary") or operation.get("description") or ""),
-            ", ".join(map(str, _members(operation.get("responses")))),
-        )
-        for path, item in document["paths"].items()
-        if isinstance(item, Mapping)
-        for method, operation in item.items()
-        if method in methods and isinstance(operation, Mapping)
-    ]
-
-
-def _members(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 @check("Every endpoint that {env} relies on is in the OpenAPI document")
 def endpoints_documented(env: Environment) -> Finding:
     """13.1.2: those of ``api``, ``features`` and ``web.health``, but for the metrics, which are no part of the API.
@@ -95,7 +58,7 @@ def endpoints_documented(env: Environment) -> Finding:
     Unanswerable
         The OpenAPI document cannot be had.
     """
-    documented = {(method, path) for method, path, *_ in operations(openapi(env))}
+    documented = {(method, path) for method, path, *_ in openapi.operations(openapi.document(env))}
     requests = (env.api.accepted, env.api.refused, env.api.providers, *env.features, *env.web.health)
     used = {(request.method, request.path.partition("?")[0]) for request in requests} - {("GET", env.web.metrics_path)}
     missing = sorted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbook_lib.checks import documents
+from runbook_lib.checks import documents, openapi
 from runbook_lib.environment import Environment
 from runbook_lib.handbook.writing import publish, unsaid, values
 from runbook_lib.pages import Page, Section
@@ -51,8 +51,8 @@ def api_endpoints(env: Environment, release: Release) -> Finding:
     Unanswerable
         The OpenAPI document cannot be had; else as :func:`production_urls`.
     """
-    document = documents.openapi(env)
-    found = documents.operations(document)
+    document = openapi.document(env)
+    found = openapi.operations(document)
     info = document.get("info")
     about = info if isinstance(info, dict) else {}
     page = Page(

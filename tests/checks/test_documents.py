@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.checks import documents
+from runbook_lib.checks import documents, openapi
 from runbook_lib.errors import NotApplicable, Unanswerable
 from runbook_lib.release import Release
 
@@ -123,7 +123,7 @@ OPERATION = st.dictionaries(KEYS, ANYTHING, max_size=3) | ANYTHING
 
 @given(st.dictionaries(st.text(max_size=3), st.dictionaries(KEYS, OPERATION, max_size=3) | ANYTHING, max_size=3))
 def test_operations_of_anything(paths):
-    for method, path, summary, answers in documents.operations({"paths": paths}):
+    for method, path, summary, answers in openapi.operations({"paths": paths}):
         assert method.lower() in paths[path]
         assert isinstance(summary, str)
         assert isinstance(answers, str)

@@ -14,11 +14,6 @@ from runbook_lib.environment import Request
 from runbook_lib.errors import Unanswerable
 from runbook_lib.release import Release
 
-OPENAPI = {
-    "openapi": "3.1.0",
-    "info": {"title": "t", "version": "1"},
-    "paths": {"/health": {"get": {"responses": {"200": {"description": "fine"}}}}},
-}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -171,60 +166,6 @@ def test_providers_pass_on_the_sandbox(env):
 @pytest.mark.parametrize("body", [{"count": 2, "providers": []}, {"count": 1, "providers": [{}]}, [], "text"])
 def test_providers_of_another_shape_fail(serve, at, reply, body):
     assert not http.providers(at(serve({"/api/providers/": reply(body)}).url)).run().ok
-
-
-def test_the_api_docs_pass_on_the_sandbox(env):
-    assert http.docs_page(env).run().ok
-    assert http.openapi_valid(env).run().ok
-
-
-def test_a_docs_page_that_is_no_page_fails(serve, at, reply):
-    assert not http.docs_page(at(serve({"/api/docs": reply({})}).url)).run().ok
-    assert not http.docs_page(at(serve({}).url)).run().ok
-
-
-@pytest.mark.parametrize(
-    ("document", "words"),
-    [
-        ({**OPENAPI, "info": {}}, "title"),
-        ({"swagger": "2.0"}, "no OpenAPI version 3"),
-        ([], "no OpenAPI version 3"),
-        ("<html>", "not JSON"),
-    ],
-)
-def test_an_openapi_document_with_an_error_fails(serve, at, reply, document, words):
-    finding = http.openapi_valid(at(serve({"/api/openapi.json": reply(document)}).url)).run()
-    assert not finding.ok
-    assert words in str(finding.observed)
-
-
-@pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
-def test_an_openapi_document_is_held_against_its_own_version(serve, at, reply, version):
-    env = at(serve({"/api/openapi.json": reply({**OPENAPI, "openapi": version})}).url)
-    assert http.openapi_valid(env).run().ok
-
-
-def test_the_front_page_passes_on_the_sandbox(env):
-    finding = http.front_page(env).run()
-    assert finding.ok
-    assert len(finding.tables[0].rows) > 1, "the page and at least one asset"
-
-
-def test_a_front_page_over_http_fails(serve, at, reply):
-    finding = http.front_page(at(serve({"/": reply("<html>")}).url)).run()
-    assert not finding.ok
-    assert "is not https" in str(finding.observed)
-
-
-def test_an_asset_that_is_an_html_page_is_missing(serve, at, reply):
-    env = at(serve({"/a.js": reply("<html>"), "/b.js": reply(b"1")}).url)
-    seen = [http._typed(http.examine(env, Request(path=path))) for path in ("/a.js", "/b.js", "/c.js")]
-    assert [bool(one.problems) for one in seen] == [True, False, True]
-
-
-def test_assets_on_other_hosts_are_not_asked_for():
-    html = '<script src="/a.js"></script><script src="https://x.org/b.js"></script><link href="//y.org/c.css">'
-    assert http._own_assets(html) == ["/a.js"]
 
 
 def test_a_name_that_does_not_resolve_is_unanswerable(at):

@@ -8,7 +8,7 @@ import pytest
 import runbook_lib
 from runbook_lib import release as releases
 from runbook_lib.actions import backup, dotenv_file, restoration
-from runbook_lib.checks import backups, database, documents
+from runbook_lib.checks import backups, database, documents, openapi
 from runbook_lib.environment import Contact, Documentation, Dotenv, Secret
 from runbook_lib.errors import Unanswerable
 from runbook_lib.handbook import operations, procedures, service
@@ -82,7 +82,7 @@ def test_what_a_service_says_is_text(own, running, serve_openapi):
 def serve_openapi(own, monkeypatch):
     """A service whose OpenAPI document is hostile."""
     hostile = {"paths": {"/<script>": {"get": {"summary": "](javascript:alert(1))", "responses": {}}}}, "info": []}
-    monkeypatch.setattr(documents, "openapi", lambda env: hostile)
+    monkeypatch.setattr(openapi, "document", lambda env: hostile)
     return own
 
 

@@ -1,0 +1,58 @@
+"""The page that users open first, and all that it loads."""
+
+from __future__ import annotations
+
+from runbook_lib.checks import http
+from runbook_lib.environment import Environment, Request
+from runbook_lib.step import Finding, check
+
+
+@check("The front page of {env} loads with its assets")
+def loads(env: Environment) -> Finding:
+    """S.3: the page is HTML over https, holds the declared text, and each script and style sheet it names answers."""
+    page = http.examine(env, Request(name="front page", path="/"))
+    problems = list(page.problems)
+    if not env.web.url.startswith("https://"):
+        problems.append(f"{env.web.url} is not https")
+    if page.answer is None or problems:
+        return http.judge(
+            [http.Examination(page.request, page.answer, tuple(problems))], remedy="look at the edge's log"
+        )
+    if page.answer.kind != "text/html":
+        problems.append(f"is {page.answer.kind or 'of no type'}, expected text/html")
+    if env.web.page_contains not in page.answer.text:
+        problems.append(f"does not contain {env.web.page_contains!r}")
+    with http.client(env) as via:
+        assets = [http.examine(env, Request(path=path), via=via) for path in _own_assets(page.answer.text)]
+    return http.judge(
+        [http.Examination(page.request, page.answer, tuple(problems)), *(_typed(asset) for asset in assets)],
+        remedy="build and deploy the front end again; look at the edge's log for what is missing",
+    )
+
+
+def _own_assets(html: str) -> list[str]:
+    """Paths of the scripts, style sheets and icons on the page's own host."""
+    from html.parser import HTMLParser
+    from urllib.parse import urljoin
+
+    class Assets(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.found: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            named = dict(attrs)
+            address = named.get("src") if tag in ("script", "img") else named.get("href") if tag == "link" else None
+            if address and "://" not in address and not address.startswith(("//", "data:")):
+                self.found.append(urljoin("/", address))
+
+    parser = Assets()
+    parser.feed(html)
+    return list(dict.fromkeys(parser.found))
+
+
+def _typed(asset: http.Examination) -> http.Examination:
+    """An asset answered by an HTML page is missing: the edge fell back to the front page."""
+    if asset.answer is not None and asset.answer.kind == "text/html":
+        return http.Examination(asset.request, asset.answer, (*asset.problems, "is an HTML page, not the asset"))
+    return asset
