@@ -17,11 +17,14 @@ from runbook_lib.checks.dependencies import backend_folder, frontend_folder, int
 from runbook_lib.command import Completed
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
+from runbook_lib.observation import Observation
 from runbook_lib.release import Release
 from runbook_lib.step import Evidence, Finding, Table, check
 
 SLOWEST: Final = 10
 WORST: Final = 10
+USAGE_ERROR: Final = 4
+"""pytest's exit code where it does not know an option."""
 NOTHING_COLLECTED: Final = 5
 """pytest's exit code where it found no test."""
 
@@ -64,24 +67,53 @@ def _case(element: ElementTree.Element) -> Case:
     return Case(name, "passed", seconds)
 
 
+@dataclass(frozen=True)
+class Ran:
+    """One run of the back end's suite: its output, and the reports that it wrote; None for one that it did not."""
+
+    completed: Completed
+    junit: bytes | None
+    coverage: bytes | None
+    html: bytes
+
+
+def ran(env: Environment, release: Release) -> Observation[Ran]:
+    """The back end's suite, run once for 4.1 and 4.3; with its coverage where the release brings pytest-cov."""
+    return Observation(release, lambda: _run(env, release))
+
+
+def _run(env: Environment, release: Release) -> Ran:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        junit, coverage, html = folder / "junit.xml", folder / "coverage.json", folder / "html"
+        covering = ("--cov=.", f"--cov-report=json:{coverage}", f"--cov-report=html:{html}")
+        completed = _pytest(env, release, f"--junitxml={junit}", *covering, data=folder / ".coverage")
+        if completed.returncode == USAGE_ERROR:
+            # Without pytest-cov there is no coverage to judge, yet the tests are.
+            completed = _pytest(env, release, f"--junitxml={junit}", data=folder / ".coverage")
+        return Ran(completed, _content(junit), _content(coverage), _zipped(html))
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
 @check("{release}'s back-end tests pass")
-def backend(env: Environment, release: Release) -> Finding:
-    """None failed, none in error, and at least ``application.backend.minimum_passed`` passed, by the JUnit report.
+def backend(env: Environment, release: Release, tests: Observation[Ran]) -> Finding:
+    """4.1: none failed, none in error, and at least ``application.backend.minimum_passed`` passed, by the JUnit report.
 
     Raises
     ------
     Unanswerable
         The suite wrote no report, crashed, or took longer than ``limits.tests`` seconds.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        report = Path(temporary) / "junit.xml"
-        completed = _pytest(env, release, f"--junitxml={report}")
-        return _judged(
-            completed,
-            report,
-            minimum=env.application.backend.minimum_passed,
-            explained_exits={0, NOTHING_COLLECTED},
-        )
+    seen = tests.for_item("4.1")
+    return _judged(
+        seen.completed,
+        seen.junit,
+        minimum=env.application.backend.minimum_passed,
+        explained_exits={0, NOTHING_COLLECTED},
+    )
 
 
 @check("{release}'s front-end tests pass")
@@ -102,20 +134,19 @@ def frontend(env: Environment, release: Release) -> Finding:
         report = Path(temporary) / "junit.xml"
         argv, path = programs.node([word.replace("{report}", str(report)) for word in declared.test])
         completed = command.run(argv, cwd=folder, env={**path, "CI": "1"}, timeout=env.limits.tests)
-        return _judged(completed, report, minimum=declared.minimum_passed, explained_exits={0})
+        return _judged(completed, _content(report), minimum=declared.minimum_passed, explained_exits={0})
 
 
-def _judged(completed: Completed, report: Path, *, minimum: int, explained_exits: set[int]) -> Finding:
+def _judged(completed: Completed, content: bytes | None, *, minimum: int, explained_exits: set[int]) -> Finding:
     """The verdict on one run of a suite.
 
     An exit code that the report does not explain means that something else went wrong: that is no verdict.
     """
-    if not report.is_file():
+    if content is None:
         raise Unanswerable(
             f"the tests wrote no report and ended with {completed.returncode}: {completed.tail(3)}",
             remedy="run them by hand in the release's folder; item 2 installs what they need",
         )
-    content = report.read_bytes()
     try:
         found = cases(content)
     except ValueError as error:
@@ -146,39 +177,29 @@ def _judged(completed: Completed, report: Path, *, minimum: int, explained_exits
 
 
 @check("{release}'s back-end tests cover enough lines")
-def coverage(env: Environment, release: Release) -> Finding:
-    """At least ``application.backend.minimum_coverage`` per cent of the application's lines; its tests do not count.
+def coverage(env: Environment, release: Release, tests: Observation[Ran]) -> Finding:
+    """4.3: at least ``application.backend.minimum_coverage`` per cent of the application's lines, its tests left out.
 
     Raises
     ------
     Unanswerable
         The tests did not run to their end, or coverage wrote no report.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        completed = _pytest(
-            env,
-            release,
-            "--cov=.",
-            f"--cov-report=json:{folder / 'coverage.json'}",
-            f"--cov-report=html:{folder / 'html'}",
-            data=folder / ".coverage",
+    seen = tests.for_item("4.3")
+    completed = seen.completed
+    try:
+        covered = lines(json.loads(seen.coverage or b""))
+    except (ValueError, KeyError) as error:
+        raise Unanswerable(
+            f"no coverage report, pytest ended with {completed.returncode}: {completed.tail(3)}",
+            remedy="is pytest-cov among the release's requirements? Run the checklist's command by hand",
+        ) from error
+    if completed.returncode not in {0, 1}:
+        raise Unanswerable(
+            f"pytest ended with {completed.returncode}: what was covered until then says nothing",
+            remedy="see the tests' output",
         )
-        try:
-            report = json.loads((folder / "coverage.json").read_bytes())
-            covered = lines(report)
-        except (FileNotFoundError, ValueError, KeyError) as error:
-            raise Unanswerable(
-                f"no coverage report, pytest ended with {completed.returncode}: {completed.tail(3)}",
-                remedy="is pytest-cov among the release's requirements? Run the checklist's command by hand",
-            ) from error
-        if completed.returncode not in {0, 1}:
-            raise Unanswerable(
-                f"pytest ended with {completed.returncode}: what was covered until then says nothing",
-                remedy="see the tests' output",
-            )
-        html = _zipped(folder / "html")
-    return _coverage_finding(env, covered, completed, html)
+    return _coverage_finding(env, covered, completed, seen.html)
 
 
 @dataclass(frozen=True)
@@ -250,7 +271,7 @@ def _zipped(folder: Path) -> bytes:
     return content.getvalue()
 
 
-def _pytest(env: Environment, release: Release, *options: str, data: Path | None = None) -> Completed:
+def _pytest(env: Environment, release: Release, *options: str, data: Path) -> Completed:
     """Run the back end's suite by the release's interpreter; its reports and data stay out of the checkout.
 
     The environment's settings are kept from it: tests have no business with the live database.
@@ -258,6 +279,6 @@ def _pytest(env: Environment, release: Release, *options: str, data: Path | None
     return command.run(
         [interpreter(env, release), *env.application.backend.test, "-p", "no:cacheprovider", *options],
         cwd=backend_folder(env, release),
-        env={"COVERAGE_FILE": str(data)} if data else {},
+        env={"COVERAGE_FILE": str(data)},
         timeout=env.limits.tests,
     )

@@ -149,7 +149,7 @@ p95_milliseconds = 200.0
 error_rate = 0.01
 
 [load]
-duration_seconds = 15.0
+duration_seconds = 12.0
 ramp_seconds = 2.0
 staging_duration_seconds = 4.0
 

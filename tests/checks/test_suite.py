@@ -45,9 +45,23 @@ def project(env, tmp_path, monkeypatch):
     return make
 
 
+def judged(check, env, release):
+    return check(env, release, suite.ran(env, release)).run()
+
+
+def test_a_release_without_pytest_cov_has_tests_and_no_coverage(project):
+    env, release = project()
+    bare = env.application.backend.model_copy(update={"test": ("-m", "pytest", "-v")})
+    env = env.model_copy(update={"application": env.application.model_copy(update={"backend": bare})})
+    tests = suite.ran(env, release)
+    assert suite.backend(env, release, tests).run().ok
+    with pytest.raises(Unanswerable, match="no coverage report"):
+        suite.coverage(env, release, tests).run()
+
+
 def test_a_sound_suite(project):
     env, release = project()
-    finding = suite.backend(env, release).run()
+    finding = judged(suite.backend, env, release)
     assert finding.ok
     assert finding.observed == {"passed": 3, "failed": 0, "error": 0, "skipped": 0}
     assert len(finding.tables[0].rows) == 3
@@ -64,7 +78,7 @@ def test_a_sound_suite(project):
     ],
 )
 def test_a_failing_test(project, text, outcome):
-    finding = suite.backend(*project(**{"tests/test_more": text})).run()
+    finding = judged(suite.backend, *project(**{"tests/test_more": text}))
     assert not finding.ok
     assert finding.observed[outcome] == 1
     assert "test_more" in finding.tables[0].rows[0][0]
@@ -72,13 +86,13 @@ def test_a_failing_test(project, text, outcome):
 
 def test_too_few_tests(project):
     skipped = "import pytest\n@pytest.mark.skip\ndef test_it(): pass\ndef test_two(): pass\n"
-    finding = suite.backend(*project(**{"tests/test_it": skipped})).run()
+    finding = judged(suite.backend, *project(**{"tests/test_it": skipped}))
     assert not finding.ok
     assert finding.observed == {"passed": 1, "failed": 0, "error": 0, "skipped": 1}
 
 
 def test_no_test_collected(project):
-    finding = suite.backend(*project(**{"tests/test_it": ""})).run()
+    finding = judged(suite.backend, *project(**{"tests/test_it": ""}))
     assert not finding.ok
     assert finding.observed["passed"] == 0
 
@@ -90,24 +104,26 @@ def test_no_test_collected(project):
 )
 def test_a_suite_that_does_not_report(project, conftest):
     with pytest.raises(Unanswerable, match="wrote no report"):
-        suite.backend(*project(**{"tests/conftest": conftest})).run()
+        judged(suite.backend, *project(**{"tests/conftest": conftest}))
 
 
 def test_an_exit_code_that_the_report_does_not_explain(project):
     with pytest.raises(Unanswerable, match="ended with 7, yet"):
-        suite.backend(*project(**{"tests/conftest": "def pytest_sessionfinish(session): session.exitstatus = 7"})).run()
+        judged(
+            suite.backend, *project(**{"tests/conftest": "def pytest_sessionfinish(session): session.exitstatus = 7"})
+        )
 
 
 def test_a_suite_that_takes_too_long(project):
     env, release = project(**{"tests/test_it": "import time\ndef test_it(): time.sleep(60)"})
     limited = env.model_copy(update={"limits": env.limits.model_copy(update={"tests": 1.5})})
     with pytest.raises(Unanswerable, match="did not end within"):
-        suite.backend(limited, release).run()
+        judged(suite.backend, limited, release)
 
 
 def test_enough_lines_are_covered(project):
     env, release = project()
-    finding = suite.coverage(env, release).run()
+    finding = judged(suite.coverage, env, release)
     assert finding.ok
     assert finding.observed == {"lines covered, per cent": 100.0, "lines": 2, "tests passed": True}
     assert finding.tables[0].rows == ((".", 2, 2, 100.0),)
@@ -118,18 +134,18 @@ def test_enough_lines_are_covered(project):
 
 
 def test_too_few_lines_are_covered(project):
-    finding = suite.coverage(*project(untested=UNTESTED)).run()
+    finding = judged(suite.coverage, *project(untested=UNTESTED))
     assert not finding.ok
     assert finding.tables[1].rows[0] == ("untested.py", 0, 5, 0.0)
 
 
 def test_coverage_of_a_failing_suite_does_not_count(project):
-    assert not suite.coverage(*project(**{"tests/test_more": "def test_more(): assert False"})).run().ok
+    assert not judged(suite.coverage, *project(**{"tests/test_more": "def test_more(): assert False"})).ok
 
 
 def test_no_coverage_report(project):
     with pytest.raises(Unanswerable, match="no coverage report"):
-        suite.coverage(*project(**{"tests/conftest": "import os; os._exit(3)"})).run()
+        judged(suite.coverage, *project(**{"tests/conftest": "import os; os._exit(3)"}))
 
 
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2]); sys.exit(int(sys.argv[3]))"
