@@ -224,7 +224,7 @@ def drop(env, *names):
 def test_the_recovery_pages_commands_do_recover(live):
     assert backup.daily(live).run().ok
     taken = backups.newest(live)
-    facts = restoration.restores(live).run().facts
+    facts = restoration.restore(live).run().facts
     text = written(live, procedures.recovery(live, facts), "recovery")
     assert taken.file in text
     assert str(sum(content.rows for content in taken.tables.values())) in text
