@@ -42,7 +42,7 @@ def rollback_point(env: Environment, release: Release) -> Finding:
 
 @action("Take a backup of {env}")
 def daily(env: Environment) -> Finding:
-    """14.1.1: what the schedule does each day, by ``runbook backup``; nothing else is changed.
+    """14.1.1: what the schedule does each day, by ``runbook backup``, which then applies the retention.
 
     Raises
     ------

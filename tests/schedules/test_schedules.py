@@ -130,6 +130,20 @@ def test_a_first_backup_that_cannot_be_taken(own, monkeypatch):
     assert "ended with 1: disk full" in finding.observed
 
 
+def test_each_daily_backup_removes_those_beyond_their_retention(own):
+    own.backup.folder.mkdir()
+    old = backup.take(own, "daily").path(own)
+    then = datetime.now(UTC) - timedelta(days=own.backup.retention_days + 1)
+    taken = backups.newest_daily(own).model_copy(update={"taken_at": then})
+    backups.metadata_of(old).unlink()
+    taken.write(own.backup.folder)
+    os.utime(old, (then.timestamp(), then.timestamp()))
+    daily.step("sandbox")
+    left = backups.newest_daily(own)
+    assert left.taken_at > then
+    assert {path.name for path in own.backup.folder.iterdir()} == {left.file, f"{left.file}.json"}
+
+
 def test_the_schedule_takes_its_backup_whatever_runs_have_dumped(own, release):
     assert backup.rollback_point(own, release).run().ok
     daily.step("sandbox")
