@@ -619,6 +619,7 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("tests/handbook/test_handbook.py::test_the_recovery_pages_commands_do_recover",),
         (
             "tests/handbook/test_handbook.py::test_the_recovery_page_needs_a_measured_restoration",
+            "tests/handbook/test_handbook.py::test_pasting_on_after_a_failed_restoration_swaps_nothing",
             "tests/checks/test_escalation.py::test_nobody_is_declared",
         ),
     ),
