@@ -121,18 +121,21 @@ def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = N
     )
 
 
-@app.command()
-def backup(environment: EnvironmentName) -> None:
-    """Take one backup of an environment's database. Nothing else is changed."""
+@app.command("backup")
+def take_backup(environment: EnvironmentName) -> None:
+    """Take one backup of an environment's database. Then remove those beyond their retention."""
     from runbook_lib import environment as environments
-    from runbook_lib.actions.backup import daily
+    from runbook_lib.actions import backup, retention
 
-    finding = daily(environments.load(environment)).run()
-    seen = finding.observed
-    typer.echo(seen if isinstance(seen, str) else ", ".join(f"{name}: {value}" for name, value in seen.items()))
-    if not finding.ok:
-        typer.echo(f"Expected {finding.expected}; {finding.remedy}.", err=True)
-        raise typer.Exit(1)
+    env = environments.load(environment)
+    # Only once the new one is whole: old ones may be all there is.
+    for step in (backup.daily(env), retention.apply(env)):
+        finding = step.run()
+        seen = finding.observed
+        typer.echo(seen if isinstance(seen, str) else ", ".join(f"{name}: {value}" for name, value in seen.items()))
+        if not finding.ok:
+            typer.echo(f"Expected {finding.expected}; {finding.remedy}.", err=True)
+            raise typer.Exit(1)
 
 
 @app.command("list")

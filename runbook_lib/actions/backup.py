@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook_lib import command, programs
 from runbook_lib.checks import database, dumps
-from runbook_lib.checks.backups import Backup, metadata_of
+from runbook_lib.checks.backups import DAILY, Backup, metadata_of
 from runbook_lib.checks.dumps import RollbackPoint
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
@@ -42,14 +42,14 @@ def rollback_point(env: Environment, release: Release) -> Finding:
 
 @action("Take a backup of {env}")
 def daily(env: Environment) -> Finding:
-    """14.1.1: what the schedule does each day, by ``runbook backup``; nothing else is changed.
+    """14.1.1: what the schedule does each day, by ``runbook backup``, which then applies the retention.
 
     Raises
     ------
     Unanswerable
         As :func:`rollback_point`.
     """
-    return _taken(env, "daily")
+    return _taken(env, DAILY)
 
 
 @action("Refresh the rollback point")
@@ -126,7 +126,7 @@ def take(env: Environment, label: str) -> RollbackPoint:
     Parameters
     ----------
     label:
-        Part of the file's name, such as the release's tag.
+        What it is taken for, such as the release's tag: part of the file's name, and kept in its metadata.
 
     Raises
     ------
@@ -158,6 +158,7 @@ def take(env: Environment, label: str) -> RollbackPoint:
             database=database.name(env),
             revision=revision,
             tables=tables,
+            label=label,
         )
         taken.write(env.backup.folder)
         partial.rename(path)

@@ -34,7 +34,7 @@ def step(name: str) -> float:
     schedules.connect(env)
     assert env.backup.schedule is not None
     try:
-        newest = backups.newest(env)
+        newest = backups.newest_daily(env)
     except Unanswerable as error:
         # What lies there may be anything; a backup of today is the best answer to it.
         print(error, flush=True)

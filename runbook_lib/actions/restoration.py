@@ -24,7 +24,7 @@ from runbook_lib.checks.dotenv import read
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.release import Release
-from runbook_lib.step import Evidence, Finding, Table, check, progress
+from runbook_lib.step import Evidence, Finding, Table, action, progress
 
 RESTORATION: Final = "restoration"
 """The fact that 14.1.2 leaves for the recovery page."""
@@ -33,11 +33,12 @@ _POLL_SECONDS: Final = 0.05
 _STOP_SECONDS: Final = 10.0
 
 
-@check("The newest backup of {env} restores with every row")
-def restores(env: Environment) -> Finding:
+@action("Restore the newest backup of {env} beside it, with every row")
+def restore(env: Environment) -> Finding:
     """14.1.2: restored into a scratch database, whose tables hold the rows and checksums of the backup's snapshot.
 
-    The scratch database is dropped afterwards, whatever happens.
+    The scratch database is dropped afterwards, whatever happens. An action, although nothing of it stays: it makes a
+    database on the live server, and loads it.
 
     Raises
     ------
@@ -112,8 +113,8 @@ def _comparison(taken: Mapping[str, TableContent], restored: Mapping[str, TableC
     return Table(columns, tuple(rows), "Tables")
 
 
-@check("The service of {release} runs on the newest backup, restored")
-def recovers(env: Environment, release: Release) -> Finding:
+@action("Run the service of {release} on the newest backup, restored")
+def recover(env: Environment, release: Release) -> Finding:
     """14.2.2: file verified, restored, migrated to the release's schema, back end started on it: timed end to end.
 
     The back end runs on a free port of loopback, with ``recovery.settings`` in place of what is live, until its
@@ -122,7 +123,7 @@ def recovers(env: Environment, release: Release) -> Finding:
     Raises
     ------
     Unanswerable
-        As :func:`restores`; or the release is not installed.
+        As :func:`restore`; or the release is not installed.
     """
     newest = backups.newest(env)
     if newest is None:

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
-from runbook_lib import schedules
+from runbook_lib import command, schedules
+from runbook_lib.checks import backups
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
+from runbook_lib.home import VARIABLE
 from runbook_lib.record.archive import write_atomically
-from runbook_lib.step import Finding, Table, action
+from runbook_lib.schedules import interface
+from runbook_lib.step import Evidence, Finding, Table, action, progress
+
+
+@action("Take the first daily backup of {env}, unless there is one")
+def first_backup(env: Environment) -> Finding:
+    """14.1.1: where no daily backup is kept yet, run the command that the schedule is to run; else do nothing.
+
+    A schedule that has taken none for days is not made up for here: that is for the check after it to say.
+
+    Raises
+    ------
+    Unanswerable
+        No schedule is declared, or a dump that may be the newest daily backup does not say what it is.
+    """
+    schedules.connect(env)
+    expected = "a daily backup, to begin with"
+    earlier = backups.newest_daily(env)
+    if earlier is not None:
+        return Finding(ok=True, observed=f"there is one: {earlier.file}", expected=expected)
+    progress("taking the first daily backup")
+    completed = command.run(
+        interface.command(env), env={VARIABLE: str(interface.folder())}, timeout=env.limits.backup * 2
+    )
+    taken = backups.newest_daily(env) if completed.ok else None
+    return Finding(
+        ok=taken is not None,
+        observed=taken.file
+        if taken
+        else f"'runbook backup {env.name}' ended with {completed.returncode}: {completed.tail(3)}",
+        expected=expected,
+        remedy=f"see what the command says: runbook backup {env.name}; the schedule would run the same",
+        evidence=(Evidence("backup.log", completed.output),),
+    )
 
 
 @action("Schedule a daily backup of {env}")

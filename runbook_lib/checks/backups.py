@@ -18,6 +18,10 @@ from runbook_lib.errors import Unanswerable
 from runbook_lib.step import Finding, Table, check
 
 DAY: Final = timedelta(days=1)
+DAILY: Final = "daily"
+"""The label of what the schedule's command takes; every other dump is taken by a run for its own ends."""
+REJECTED: Final = "-before-rollback"
+"""How the label of a dump ends that keeps what a rollback took back: nobody wants to recover with that."""
 RECOVERY: Final = "recovery"
 """The fact that 14.2.2 leaves: what was measured."""
 
@@ -39,6 +43,8 @@ class Backup(BaseModel):
         Alembic's, None where nothing was ever migrated.
     tables:
         Rows and checksum by ``schema.table``, in the dump's own snapshot.
+    label:
+        What it was taken for: :data:`DAILY`, or a release's tag; empty where it was taken before labels were kept.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +58,12 @@ class Backup(BaseModel):
     database: str
     revision: str | None
     tables: dict[str, TableContent]
+    label: str = ""
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether it keeps what a rollback took back."""
+        return self.label.endswith(REJECTED)
 
     def write(self, folder: Path) -> None:
         """Put it beside the dump."""
@@ -101,28 +113,47 @@ def _kept(path: Path) -> Kept:
 
 
 def newest(env: Environment) -> Backup | None:
-    """The newest backup, None where there is none.
+    """The newest backup to recover with, None where there is none.
+
+    Whatever it was taken for, but for what a rollback took back: that is the data of a release that was rejected.
 
     Raises
     ------
     Unanswerable
-        The newest dump does not say what it is.
+        A dump that may be it does not say what it is.
     """
-    found = kept(env)
-    if found and found[0].backup is None:
-        raise Unanswerable(
-            f"{found[0].path.name} is the newest dump, yet {found[0].lack}",
-            remedy=f"move it away if 'runbook backup {env.name}' did not take it, else take a new one",
-        )
-    return found[0].backup if found else None
+    return _newest(env, lambda backup: not backup.is_rejected)
 
 
-def none_taken(env: Environment) -> Finding:
-    """A failed finding: the folder holds no backup."""
+def newest_daily(env: Environment) -> Backup | None:
+    """The newest backup that the schedule's command took, None where there is none.
+
+    Raises
+    ------
+    Unanswerable
+        As :func:`newest`.
+    """
+    return _newest(env, lambda backup: backup.label == DAILY)
+
+
+def _newest(env: Environment, is_wanted: Callable[[Backup], bool]) -> Backup | None:
+    for each in kept(env):
+        if each.backup is None:
+            raise Unanswerable(
+                f"{each.path.name} may be the newest backup, yet {each.lack}",
+                remedy=f"move it away if 'runbook backup {env.name}' did not take it, else take a new one",
+            )
+        if is_wanted(each.backup):
+            return each.backup
+    return None
+
+
+def none_taken(env: Environment, kind: str = "backup") -> Finding:
+    """A failed finding: the folder holds no backup of this kind."""
     return Finding(
         ok=False,
-        observed=f"no backup of {env.name} in {env.backup.folder}",
-        expected="at least one backup",
+        observed=f"no {kind} of {env.name} in {env.backup.folder}",
+        expected=f"at least one {kind}",
         remedy=f"take one: runbook backup {env.name}; and see why the schedule took none",
     )
 
@@ -170,18 +201,18 @@ def dumped_database(listing: str) -> str | None:
     return match[1] if match else None
 
 
-@check("The newest backup of {env} is younger than a day")
+@check("The newest daily backup of {env} is younger than a day")
 def recent(env: Environment) -> Finding:
-    """14.1.1: by the time in its metadata.
+    """14.1.1: by the time in its metadata. The rollback points of runs do not count: they say nothing of the schedule.
 
     Raises
     ------
     Unanswerable
-        The newest dump does not say when it was taken.
+        A dump that may be it does not say when it was taken.
     """
-    found = newest(env)
+    found = newest_daily(env)
     if found is None:
-        return none_taken(env)
+        return none_taken(env, "daily backup")
     age = datetime.now(UTC) - found.taken_at
     return Finding(
         ok=timedelta(0) <= age < DAY,
@@ -199,7 +230,8 @@ def expired(found: Sequence[Kept], horizon: datetime, is_whole: Callable[[Kept],
     """Which of the dumps may be removed.
 
     One may go if its metadata and its file both say that it is older than `horizon`. The newest never goes, nor the
-    newest one that is whole: if no younger one can be restored, an old one stays.
+    newest one that is whole: if no younger one can be restored, an old one stays. What a rollback took back is
+    neither of the two, unless there is nothing else.
 
     Parameters
     ----------
@@ -212,9 +244,10 @@ def expired(found: Sequence[Kept], horizon: datetime, is_whole: Callable[[Kept],
     old = [each for each in ordered if each.backup and max(each.backup.taken_at, each.modified) < horizon]
     if not old:
         return ()
-    restorable = next((each for each in ordered if each.backup and is_whole(each)), None)
+    wanted = [each for each in ordered if not (each.backup and each.backup.is_rejected)] or ordered
+    restorable = next((each for each in wanted if each.backup and is_whole(each)), None)
     # Where none is whole, there is nothing to fall back on: each may still hold something.
-    return tuple(each for each in old if each not in (ordered[0], restorable)) if restorable else ()
+    return tuple(each for each in old if each not in (wanted[0], restorable)) if restorable else ()
 
 
 def is_whole(env: Environment, dump: Kept) -> bool:
@@ -270,7 +303,10 @@ def inventory(found: Sequence[Kept]) -> Table:
 
 @check("{env}'s RTO and RPO are declared, and hold by what was measured")
 def objectives(env: Environment, facts: Mapping[str, Any]) -> Finding:
-    """14.2.3: the time that 14.2.2 took against ``recovery.rto_seconds``, the newest backup's age against the RPO.
+    """14.2.3: the time that 14.2.2 took against ``recovery.rto_seconds``, what a disaster would lose against the RPO.
+
+    The schedule takes one backup a day: a disaster just before the next one loses a day's data, however young the
+    newest is now. So no less than a day is set against the RPO.
 
     Raises
     ------
@@ -285,12 +321,15 @@ def objectives(env: Environment, facts: Mapping[str, Any]) -> Finding:
         )
     if RECOVERY not in facts:
         raise Unanswerable("no recovery was measured in this run", remedy="let item 14.2.2 pass first")
-    found = newest(env)
+    found = newest_daily(env)
     if found is None:
-        return none_taken(env)
+        return none_taken(env, "daily backup")
+    age = datetime.now(UTC) - found.taken_at
     measured = {
         "RTO: seconds from backup to answering service": facts[RECOVERY]["seconds"],
-        "RPO: age of the newest backup, seconds": round((datetime.now(UTC) - found.taken_at).total_seconds(), 1),
+        "RPO: a day, or the age of the newest daily backup if that is more, seconds": round(
+            max(age, DAY).total_seconds(), 1
+        ),
     }
     declared = dict(zip(measured, (env.recovery.rto_seconds or 0.0, env.recovery.rpo_seconds or 0.0), strict=True))
     return Finding(

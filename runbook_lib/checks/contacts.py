@@ -16,7 +16,7 @@ _PHONE: Final = re.compile(r"\+?(?:[ ().-]*\d){3,15}[ ().-]*(?:(?:ext\.?|x) *\d+
 
 def problems(contact: Contact) -> list[str]:
     """Why a contact could not be called: no name, no way to reach them, or an example's words left in place."""
-    found = [] if contact.name.strip() else ["has no name"]
+    found = [] if re.search(r"\w", contact.name) else ["has no name"]
     if not (contact.email.strip() or contact.phone.strip()):
         found.append("has neither email nor phone")
     if contact.email.strip() and not _MAIL.fullmatch(contact.email.strip()):

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from runbook_lib.checks import contacts as people
 from runbook_lib.environment import Contact, Environment, OnCall
 from runbook_lib.step import Finding, Table, check
-
-
-def faults(contact: Contact) -> list[str]:
-    """What a contact lacks: a name, and a way to be reached."""
-    found = [] if re.search(r"\w", contact.name) else ["no name"]
-    email = re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", contact.email)
-    phone = len(re.findall(r"\d", contact.phone)) >= 3
-    return found if email or phone else [*found, "neither e-mail address nor phone number"]
 
 
 def role_faults(env: Environment, roles: Iterable[str]) -> list[str]:
@@ -27,7 +19,7 @@ def role_faults(env: Environment, roles: Iterable[str]) -> list[str]:
         if role not in contacts:
             found.append(f"{role}: no [[contacts]] has this role")
         else:
-            found += [f"{role}: {fault}" for fault in faults(contacts[role])]
+            found += [f"{role}: {fault}" for fault in people.problems(contacts[role])]
     return found
 
 

@@ -179,9 +179,10 @@ def retained(env: Environment) -> Finding:
     """
     platform = platforms.connect(env)
     rotations = _rotations(env)
-    by_keeper = _says_the_keeper(env)
+    refusal = _refusal_of_the_keeper(env)
+    by_keeper = env.monitoring.logs.retention_probe is not None and not refusal
     judged = [_judge(env, platform, service, rotations, by_keeper) for service in env.platform.services]
-    problems = [problem for one in judged for problem in one.problems]
+    problems = [*refusal, *(problem for one in judged for problem in one.problems)]
     declared = env.monitoring.logs
     wanted = ["rotated"]
     wanted += [f"at least {declared.retention_days:g} days kept"] if declared.retention_days is not None else []
@@ -262,10 +263,13 @@ def _lasts(size: int | None, written: int, files: Sequence[Path]) -> str:
     return f"about {size / (written / age) / SECONDS_A_DAY:.1f}" if age > 0 else ""
 
 
-def _says_the_keeper(env: Environment) -> bool:
-    """Whether ``retention_probe`` says what is expected; false where none is declared."""
+def _refusal_of_the_keeper(env: Environment) -> list[str]:
+    """What ``retention_probe`` says instead of what is expected; empty where it says that, or none is declared."""
     probe = env.monitoring.logs.retention_probe
-    return probe is not None and uptime.examine(env, probe)[0]
+    if probe is None:
+        return []
+    as_declared, seen = uptime.examine(env, probe)
+    return [] if as_declared else [f"{probe.name}, which keeps the shipped logs, does not do so as declared: {seen}"]
 
 
 @dataclass(frozen=True)
@@ -334,10 +338,12 @@ def parse_logrotate(text: str) -> tuple[Rotation, ...]:
 
 
 def _take(directives: dict[str, str], words: Sequence[str]) -> None:
-    if words[0] in PERIOD_DAYS:
-        directives["period"] = words[0]
+    # Between a directive and its value logrotate takes blanks, an equals sign, or both.
+    name, *values = [part for word in words for part in word.split("=") if part] or [""]
+    if name in PERIOD_DAYS:
+        directives["period"] = name
     else:
-        directives[words[0]] = words[1] if len(words) > 1 else ""
+        directives[name] = values[0] if values else ""
 
 
 def _kept_days(directives: dict[str, str]) -> float | None:

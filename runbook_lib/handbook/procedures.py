@@ -24,6 +24,17 @@ _EXTRACT: Final = (
     "print(u.unquote(u.urlsplit(sys.stdin.read().strip().strip(chr(34))).password or ''))"
 )
 """Python that prints the password of the URL it reads."""
+_ROWS_TAKEN: Final = (
+    "import json, sys; tables = json.load(open(sys.argv[1], encoding='utf-8'))['tables']; "
+    "print(*(name + ' ' + str(tables[name]['rows']) for name in sorted(tables)), sep=chr(10))"
+)
+"""Python that prints each table and its rows by a backup's metadata, sorted."""
+_ROWS_RESTORED: Final = (
+    "SELECT format('SELECT %L || count(*) FROM %I.%I', schemaname || '.' || tablename || ' ', schemaname, tablename) "
+    "FROM pg_tables WHERE schemaname <> 'information_schema' AND schemaname NOT LIKE 'pg\\_%' "
+    "ORDER BY (schemaname || '.' || tablename) COLLATE \"C\" \\gexec"
+)
+"""What lets psql print each table and its rows in the same way."""
 
 
 @action("Write the handbook's page on deploying to {env}")
@@ -149,7 +160,7 @@ def rollback(env: Environment, release: Release) -> Finding:
 
 
 @action("Write the handbook's page on recovering {env}")
-def recovery(env: Environment, facts: Mapping[str, Any]) -> Finding:
+def recovery(env: Environment, release: Release, facts: Mapping[str, Any]) -> Finding:
     """14.2.1: where backups lie, the commands for this environment, who may run them, and what 14.1.2 measured.
 
     Raises
@@ -178,12 +189,29 @@ def recovery(env: Environment, facts: Mapping[str, Any]) -> Finding:
             Section("2. Reach the database server", (), None, connecting(env)),
             Section("3. Keep what is left", ("Skip it where nothing can be read any more.",), None, keeping(env)),
             Section("4. Restore the newest backup beside it", (), None, restoring(env)),
-            Section("5. Swap", ("Leave the first rename out where the old database is gone.",), None, swapping(env)),
             Section(
-                "6. Start the service",
-                ("Phase 8 applies the migrations that the backup lacks, starts the services and asks for health.",),
+                "5. Compare",
+                ("Each table's rows, as they were in the backup and as they are now; a difference is shown.",),
                 None,
-                [f"runbook run {shlex.quote(env.name)} --only 8" + _confirm(env)],
+                comparing(),
+            ),
+            Section(
+                "6. Swap",
+                (
+                    "Nothing is swapped that has not been compared. Leave the first rename out where the old database "
+                    "is gone.",
+                ),
+                None,
+                swapping(env),
+            ),
+            Section(
+                "7. Start the service",
+                (
+                    "Phase 8 applies the migrations that the backup lacks, starts the services and asks for health.",
+                    f"Give another release where {release} was not the last that served: runbook list {env.name}.",
+                ),
+                None,
+                [f"runbook run {shlex.quote(env.name)} --release {shlex.quote(release.tag)} --only 8" + _confirm(env)],
             ),
         ),
     )
@@ -270,24 +298,47 @@ def keeping(env: Environment) -> list[str]:
 
 
 def restoring(env: Environment) -> list[str]:
-    """Commands that verify the newest backup and restore it beside the live database."""
+    """Commands that verify the newest backup and restore it beside the live database; only then is RESTORED set."""
     pattern = f"{shlex.quote(str(env.backup.folder))}/{shlex.quote(env.name)}-[0-9]*.dump"
     return [
-        f"BACKUP=$(ls {pattern} | tail -n 1)",
+        "RESTORED= COMPARED=",
+        "# Without what a rollback took back, which is the data of a release that was rejected.",
+        f"BACKUP=$(ls {pattern} | grep -v -e '{backups.REJECTED}[.]dump$' | tail -n 1)",
         "# What follows stops where the file is not what was written, by the digest beside it.",
         'grep "$(sha256sum < "$BACKUP" | cut -d " " -f 1)" "$BACKUP.json" &&',
         '  createdb --template=template0 --maintenance-db=postgres "$NAME"_restored &&',
-        '  pg_restore --exit-on-error --no-owner --no-privileges --dbname="$NAME"_restored "$BACKUP"',
+        '  pg_restore --exit-on-error --no-owner --no-privileges --dbname="$NAME"_restored "$BACKUP" &&',
+        '  RESTORED="$NAME"_restored ||',
+        '  { echo "Not restored: go no further" >&2; false; }',
+    ]
+
+
+def comparing() -> list[str]:
+    """Commands that compare each table's rows with the backup's metadata; only where all agree is COMPARED set."""
+    return [
+        "COMPARED=",
+        '[ -n "${RESTORED:-}" ] &&',
+        f'  TAKEN=$(python3 -c {shlex.quote(_ROWS_TAKEN)} "$BACKUP.json") &&',
+        '  FOUND=$(printf "%s\\n" ' + shlex.quote(_ROWS_RESTORED) + " |",
+        '    psql --no-psqlrc --dbname="$RESTORED" --tuples-only --no-align --set=ON_ERROR_STOP=1 --file=-) &&',
+        '  diff <(echo "$TAKEN") <(echo "$FOUND") && COMPARED="$RESTORED" && echo "$FOUND" ||',
+        '  { echo "Not the rows of the backup (< taken, > restored): go no further" >&2; false; }',
     ]
 
 
 def swapping(env: Environment) -> list[str]:
-    """Commands that put the restored database in the live one's place, which is kept under another name."""
+    """Commands that put the compared database in the live one's place, which is kept under another name.
+
+    Both are renamed in one transaction: whatever goes wrong, one database has the live one's name.
+    """
     ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :'name' AND usename = current_user;"
     return [
-        f'echo "{ends}" | psql --dbname=postgres --set=name="$NAME" --quiet --output=/dev/null',
-        'echo \'ALTER DATABASE :"name" RENAME TO :"old";\' |',
-        '  psql --dbname=postgres --set=ON_ERROR_STOP=1 --set=name="$NAME" --set=old="$NAME"_damaged',
-        'echo \'ALTER DATABASE :"new" RENAME TO :"name";\' |',
-        '  psql --dbname=postgres --set=ON_ERROR_STOP=1 --set=name="$NAME" --set=new="$NAME"_restored',
+        '[ -n "${COMPARED:-}" ] &&',
+        f'  echo "{ends}" | psql --no-psqlrc --dbname=postgres --set=name="$NAME" --quiet --output=/dev/null &&',
+        "  printf '%s\\n' \\",
+        '    \'ALTER DATABASE :"name" RENAME TO :"old";\' \\',
+        '    \'ALTER DATABASE :"new" RENAME TO :"name";\' |',
+        "  psql --no-psqlrc --dbname=postgres --single-transaction --set=ON_ERROR_STOP=1 --file=- \\",
+        '    --set=name="$NAME" --set=old="$NAME"_damaged --set=new="$COMPARED" && COMPARED= ||',
+        '  { echo "Not swapped: the databases have the names that they had" >&2; false; }',
     ]

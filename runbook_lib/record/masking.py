@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from runbook_lib.environment import secret_parts
 
 SHORTEST = 6
 """Characters; a shorter value would mask half of the record and is no secret."""
@@ -79,14 +82,29 @@ class Mask:
 
 
 def _parts(value: str) -> Iterable[str]:
-    """The value itself; of a URL, the password alone, so that the rest stays readable."""
+    """The value itself; of URLs, one or several, what is secret in each, so that the rest stays readable."""
+    pieces = re.split(r"[,\s]+", value.strip())
+    addresses = pieces if all("://" in piece for piece in pieces) else [value]
+    return tuple(part for address in addresses for part in _address_parts(address))
+
+
+def _address_parts(value: str) -> Iterable[str]:
+    """Of a URL its password, as written and as meant; of a web address also its tokens, as those of a webhook.
+
+    The host stays readable in any case, and so does what a database's or a cache's URL names behind it.
+    """
     if "://" not in value:
         return (value,)
     try:
         parts = urlsplit(value)
+        password = parts.password
     except ValueError:
         return (value,)
-    return tuple(secret for secret in (parts.password,) if secret)
+    found = [password] if password else []
+    if parts.scheme in ("http", "https"):
+        user = parts.username if parts.username and not password else ""
+        found += secret_parts(f"/{user}/{parts.path}?{parts.query}#{parts.fragment}")
+    return tuple(form for part in found for form in (part, unquote(part)))
 
 
 def _forms(secret: str) -> set[str]:

@@ -2,11 +2,13 @@ import shutil
 
 import pytest
 
+import runbook_lib
 from runbook_lib import release as releases
 from runbook_lib.actions import backup, restoration
 from runbook_lib.checks import backups, database
 from runbook_lib.checks.backups import metadata_of
 from runbook_lib.errors import Unanswerable
+from runbook_lib.record.summary import summarize
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def rewrite(env, taken, **changed):
 def refused(env):
     """What a failed restoration observed; no scratch database is left."""
     before = scratch_databases(env)
-    finding = restoration.restores(env).run()
+    finding = restoration.restore(env).run()
     assert not finding.ok
     assert scratch_databases(env) == before
     return finding.observed
@@ -51,7 +53,7 @@ def refused(env):
 def test_a_whole_backup_restores(taken):
     env, backed_up = taken
     before = scratch_databases(env)
-    finding = restoration.restores(env).run()
+    finding = restoration.restore(env).run()
     assert finding.ok, finding.observed
     assert finding.observed["rows restored"] == 101
     assert finding.facts["restoration"]["file"] == backed_up.file
@@ -108,7 +110,7 @@ def test_a_dump_that_does_not_say_what_it_is(taken):
     env, backed_up = taken
     metadata_of(env.backup.folder / backed_up.file).unlink()
     with pytest.raises(Unanswerable, match="yet it has no metadata beside it"):
-        restoration.restores(env).run()
+        restoration.restore(env).run()
 
 
 def test_a_backup_that_does_not_restore(taken):
@@ -121,14 +123,14 @@ def test_a_backup_that_does_not_restore(taken):
     failing.chmod(0o755)
     full = env.model_copy(update={"database": env.database.model_copy(update={"programs": programs})})
     with pytest.raises(Unanswerable, match="ended with 1: disk full"):
-        restoration.restores(full).run()
+        restoration.restore(full).run()
     assert scratch_databases(env) == before
 
 
 def test_the_service_runs_on_the_newest_backup(served):
     env, release = served
     before = scratch_databases(env)
-    finding = restoration.recovers(env, release).run()
+    finding = restoration.recover(env, release).run()
     assert finding.ok, finding.observed
     steps = finding.facts["recovery"]["steps"]
     assert set(steps) == {"verify the file", "restore", "migrate", "start the service"}
@@ -140,7 +142,7 @@ def test_the_service_runs_on_the_newest_backup(served):
 def test_a_service_that_does_not_start(served):
     env, release = served
     before = scratch_databases(env)
-    finding = restoration.recovers(recovering(env, serve=("-c", "raise SystemExit('no configuration')")), release).run()
+    finding = restoration.recover(recovering(env, serve=("-c", "raise SystemExit('no configuration')")), release).run()
     assert not finding.ok
     assert finding.observed["problems"][0] == "the service ended with exit code 1"
     assert "no configuration" in finding.evidence[0].content
@@ -150,7 +152,7 @@ def test_a_service_that_does_not_start(served):
 def test_a_service_that_never_answers(served):
     env, release = served
     silent = recovering(env, serve=("-c", "import time; time.sleep(600)"), start_seconds=0.2)
-    finding = restoration.recovers(silent, release).run()
+    finding = restoration.recover(silent, release).run()
     assert not finding.ok
     assert "no answer" in finding.observed["problems"][0]
 
@@ -159,7 +161,7 @@ def test_a_release_that_is_not_installed(served):
     env, release = served
     missing = releases.Release("v0", release.commit, release.folder.with_name("nowhere"))
     with pytest.raises(Unanswerable, match="is not installed"):
-        restoration.recovers(env, missing).run()
+        restoration.recover(env, missing).run()
 
 
 def test_a_backup_newer_than_the_releases_migrations(taken, served):
@@ -167,7 +169,7 @@ def test_a_backup_newer_than_the_releases_migrations(taken, served):
     with database.connected(env) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     assert backup.daily(env).run().ok
-    finding = restoration.recovers(env, release).run()
+    finding = restoration.recover(env, release).run()
     assert not finding.ok
     assert "Can't locate revision" in finding.observed
 
@@ -176,5 +178,13 @@ def test_the_live_database_is_not_touched(served):
     env, _ = served
     with database.connected(env) as connection:
         before = database.contents(connection)
-        restoration.restores(env).run()
+        restoration.restore(env).run()
         assert database.contents(connection) == before
+
+
+def test_a_dry_run_makes_no_database(mini):
+    phase = runbook_lib.begin(14, environment="mini", release="v1", dry_run=True)
+    phase.item("14.1.2", restoration.restore(phase.env))
+    phase.item("14.2.2", restoration.recover(phase.env, phase.release))
+    items = summarize(phase.run).items
+    assert {id: item["status"] for id, item in items.items()} == {"14.1.2": "planned", "14.2.2": "planned"}

@@ -11,16 +11,16 @@ from runbook_lib.errors import Unanswerable
 
 @pytest.fixture
 def having(at, tmp_path):
-    """An environment whose newest backup was taken so long ago; more of its TOML by keyword."""
+    """An environment whose newest backup was taken so long ago for this; more of its TOML by keyword."""
 
-    def environment(age=timedelta(hours=1), **parts):
+    def environment(age=timedelta(hours=1), label="daily", **parts):
         env = at("http://127.0.0.1:9", **parts)
         env.backup.folder.mkdir()
         if age is not None:
             (env.backup.folder / "a.dump").touch()
             Backup(
                 file="a.dump", sha256="", size=0, taken_at=datetime.now(UTC) - age, seconds=1, environment=env.name,
-                database="db", revision=None, tables={},
+                database="db", revision=None, tables={}, label=label,
             ).write(env.backup.folder)  # fmt: skip
         return env
 
@@ -42,7 +42,7 @@ def test_no_backup_of_today(having, age):
 def test_metadata_that_says_nothing(having, text):
     env = having()
     (env.backup.folder / "a.dump.json").write_text(text)
-    with pytest.raises(Unanswerable, match=r"a\.dump is the newest dump, yet its metadata"):
+    with pytest.raises(Unanswerable, match=r"a\.dump may be the newest backup, yet its metadata"):
         backups.recent(env).run()
 
 
@@ -61,6 +61,21 @@ def test_another_environments_backups_are_its_own(having):
     assert backups.newest(env.model_copy(update={"name": "other"})) is None
 
 
+@pytest.mark.parametrize("label", ["v1.0.0", "v1.0.0-before-rollback", ""])
+def test_a_runs_own_dumps_say_nothing_of_the_schedule(having, label):
+    env = having(label=label, **OBJECTIVES)
+    for step in (backups.recent(env), backups.objectives(env, MEASURED)):
+        finding = step.run()
+        assert not finding.ok
+        assert finding.observed.startswith("no daily backup of planted in")
+    assert backups.newest_daily(env) is None
+
+
+@pytest.mark.parametrize(("label", "is_one"), [("v1.0.0", True), ("daily", True), ("v1.0.0-before-rollback", False)])
+def test_what_a_rollback_took_back_is_no_backup_to_recover_with(having, label, is_one):
+    assert (backups.newest(having(label=label)) is not None) is is_one
+
+
 OBJECTIVES = {"recovery": {"rto_seconds": 60, "rpo_seconds": 86_400}}
 MEASURED = {"recovery": {"seconds": 12.5}}
 
@@ -73,6 +88,11 @@ def test_objectives_that_hold(having):
 @pytest.mark.parametrize(("age", "seconds"), [(timedelta(hours=25), 12.5), (timedelta(hours=1), 60.1)])
 def test_objectives_that_do_not_hold(having, age, seconds):
     assert not backups.objectives(having(age, **OBJECTIVES), {"recovery": {"seconds": seconds}}).run().ok
+
+
+def test_a_daily_schedule_cannot_promise_less_than_a_day(having):
+    hourly = {"recovery": {**OBJECTIVES["recovery"], "rpo_seconds": 86_399}}
+    assert not backups.objectives(having(timedelta(minutes=1), **hourly), MEASURED).run().ok
 
 
 def test_objectives_without_a_backup(having):

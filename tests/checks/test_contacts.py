@@ -57,3 +57,9 @@ def test_every_holder_of_a_role_must_be_reachable(at):
 @given(st.text(), st.text(), st.text())
 def test_any_text_is_judged(name, email, phone):
     assert isinstance(contacts.problems(Contact(role="x", name=name, email=email, phone=phone)), list)
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))
+def test_a_contact_of_anything(name, email, phone):
+    found = contacts.problems(Contact(role="r", name=name, email=email, phone=phone))
+    assert ("has no name" in found) == (not any(c.isalnum() or c == "_" for c in name))

@@ -234,6 +234,11 @@ def test_as_many_bytes_as_declared_pass(kept):
         (["daily", "rotate 30", "size 10M"], 14, False),
         (["daily", "rotate 30", "maxsize 10M"], 14, False),
         (["rotate 30"], 14, False),
+        (["daily", "rotate 30", "size=5M"], 14, False),
+        (["daily", "rotate 30", "maxsize =5M"], 14, False),
+        (["daily", "rotate=30"], 14, True),
+        (["daily", "rotate = 13"], 14, False),
+        (["daily", "rotate 400", "maxage=10"], 14, False),
     ],
 )
 def test_rotation_in_time_promises_days(kept, rotation, directives, days, ok):
@@ -251,6 +256,10 @@ def test_the_keeper_of_shipped_logs_is_asked(kept, serve, reply):
     probe = {"name": "loki", "url": url, "path": "retention", "expected": "30d"}
     assert kept(BY_SIZE, retention_days=30, retention_probe=probe).ok
     assert not kept(BY_SIZE, retention_days=30, retention_probe={**probe, "expected": "31d"}).ok
+    refused = kept(BY_SIZE, retention_probe={**probe, "expected": "31d"})
+    assert not refused.ok
+    assert "loki, which keeps the shipped logs, does not do so as declared" in refused.observed[0]
+    assert "30d" in refused.observed[0]
     with pytest.raises(Unanswerable, match="loki"):
         kept(BY_SIZE, retention_days=30, retention_probe={**probe, "url": "http://127.0.0.1:1"})
 

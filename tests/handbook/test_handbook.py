@@ -221,14 +221,16 @@ def drop(env, *names):
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def test_the_recovery_pages_commands_do_recover(live):
+def test_the_recovery_pages_commands_do_recover(live, running):
     assert backup.daily(live).run().ok
     taken = backups.newest(live)
-    facts = restoration.restores(live).run().facts
-    text = written(live, procedures.recovery(live, facts), "recovery")
+    facts = restoration.restore(live).run().facts
+    text = written(live, procedures.recovery(live, running, facts), "recovery")
     assert taken.file in text
     assert str(sum(content.rows for content in taken.tables.values())) in text
     assert contact(live, "Database Admin").name in text
+    assert "--release v0.9.0 --only 8" in text
+    backup.take(live, "v1.0.0-before-rollback")
 
     with database.connected(live) as connection:
         connection.execute("DELETE FROM scans WHERE id > 50")
@@ -237,11 +239,13 @@ def test_the_recovery_pages_commands_do_recover(live):
         procedures.connecting(live),
         procedures.keeping(live),
         procedures.restoring(live),
+        procedures.comparing(),
         procedures.swapping(live),
     ]
     try:
         completed = bash(*blocks)
         assert completed.returncode == 0, completed.stderr
+        assert "public.scans 100" in completed.stdout
         assert contents(live) == taken.tables
         assert contents(live, f"{name}_damaged")["public.scans"].rows == 50
     finally:
@@ -262,10 +266,61 @@ def test_the_recovery_pages_commands_stop_at_a_damaged_backup(live):
         drop(live, f"{name}_restored")
 
 
-def test_the_recovery_page_needs_a_measured_restoration(live):
+def pasted(*blocks):
+    """As at a terminal: a command that fails does not keep the next from running."""
+    script = "\n".join(line for block in blocks for line in block)
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+
+
+def planted(folder, name, script):
+    program = folder / name
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("program", "script", "shown"),
+    [
+        ("createdb", "echo no room >&2; exit 1", "no room"),
+        ("pg_restore", '{real} --schema-only "$@"; echo disk full >&2; exit 1', "disk full"),
+        ("pg_restore", '{real} --schema-only "$@"', "> public.scans 0"),
+    ],
+    ids=["none is made", "it stops half way", "rows are missing"],
+)
+def test_pasting_on_after_a_failed_restoration_swaps_nothing(live, tmp_path, program, script, shown):
+    assert backup.daily(live).run().ok
+    before, name = contents(live), database.name(live)
+    planted(tmp_path / "bin", program, script.format(real=live.database.programs / program))
+    first = [f"export PATH={tmp_path / 'bin'}:$PATH"]
+    blocks = [procedures.connecting(live), first, procedures.restoring(live), procedures.comparing()]
+    try:
+        completed = pasted(*blocks, procedures.swapping(live))
+        assert completed.returncode == 1
+        assert shown in completed.stdout + completed.stderr
+        assert "go no further" in completed.stderr
+        assert "Not swapped" in completed.stderr
+        assert contents(live) == before
+        with pytest.raises(Unanswerable, match=f"{name}_damaged.* does not exist"):
+            contents(live, f"{name}_damaged")
+    finally:
+        drop(live, f"{name}_damaged", f"{name}_restored")
+
+
+def test_a_swap_that_fails_leaves_the_live_database_its_name(live):
+    before, name = contents(live), database.name(live)
+    completed = pasted(procedures.connecting(live), ['COMPARED="$NAME"_restored'], procedures.swapping(live))
+    assert completed.returncode == 1
+    assert "Not swapped" in completed.stderr
+    assert contents(live) == before
+    with pytest.raises(Unanswerable, match=f"{name}_damaged.* does not exist"):
+        contents(live, f"{name}_damaged")
+
+
+def test_the_recovery_page_needs_a_measured_restoration(live, running):
     with pytest.raises(Unanswerable, match="no restoration was measured"):
-        procedures.recovery(live, {}).run()
-    assert not procedures.recovery(live, {"restoration": RESTORATION}).run().ok
+        procedures.recovery(live, running, {}).run()
+    assert not procedures.recovery(live, running, {"restoration": RESTORATION}).run().ok
 
 
 def test_a_secret_is_masked_even_where_markdown_escapes_it(bare_env, tmp_path):

@@ -49,6 +49,42 @@ def test_of_a_url_only_the_password_goes():
     assert mask.text("postgresql://app:hunter22@127.0.0.1/db") == "postgresql://app:[masked DATABASE_URL]@127.0.0.1/db"
 
 
+def test_a_password_is_masked_as_written_in_a_url_and_as_meant():
+    mask = Mask().learn({"DATABASE_URL": "postgresql://app:p%40ss%2Fword1@127.0.0.1/db"})
+    assert mask.text("p%40ss%2Fword1 p@ss/word1") == "[masked DATABASE_URL] [masked DATABASE_URL]"
+
+
+@pytest.mark.parametrize(
+    ("address", "token"),
+    [
+        ("https://hooks.example.org/services/T00/B00/x7Gq2LmPz0aB", "x7Gq2LmPz0aB"),
+        ("https://hooks.example.org/alert?token=x7Gq2LmPz0aB", "x7Gq2LmPz0aB"),
+        ("https://0123456789abcdef@errors.example.org/7", "0123456789abcdef"),
+        ("https://user:s3cretword@hooks.example.org/x7Gq2LmPz0aB", "x7Gq2LmPz0aB"),
+        ("https://a.example.org/x7Gq2LmPz0aB,https://b.example.org/", "x7Gq2LmPz0aB"),
+    ],
+)
+def test_a_webhooks_token_is_masked_and_its_host_is_not(address, token):
+    masked = Mask().learn({"HOOK_URL": address}).text(f"POST {address}: {token}")
+    assert token not in masked
+    assert "[masked HOOK_URL]" in masked
+    assert ".example.org" in masked
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis://cache-07.internal:6379/0",
+        "postgresql://scanner01@db-01.internal:5432/twiga_scan2",
+        "https://app-02.example.org",
+        "http://127.0.0.1:8000/api/v1",
+        "https://app-02.example.org,https://app-03.example.org",
+    ],
+)
+def test_an_address_without_secrets_stays_readable(address):
+    assert Mask().learn({"SOME_URL": address}).text(f"at {address}") == f"at {address}"
+
+
 def test_values_are_masked_all_through():
     mask = Mask().learn({"S": "secret-value"})
     assert mask.value({"secret-value": ["a", ("secret-value", 1, None)]}) == {

@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook_lib import environment
-from runbook_lib.actions import daily, schedule
+from runbook_lib.actions import backup, daily, schedule
 from runbook_lib.checks import backups
 from runbook_lib.checks import schedule as scheduled
 from runbook_lib.environment import CronSchedule, SupervisorSchedule, SystemdSchedule
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.platforms.supervisor import calling
+from runbook_lib.schedules import interface
 
 SECONDS = 30.0
 SUPERVISORD = """\
@@ -111,6 +112,44 @@ def test_supervisors_schedule_takes_a_backup_by_itself(own):
     assert installed(own) == (False, [f"{path} is missing"])
 
 
+def test_the_first_daily_backup_is_taken_beside_a_runs_own_dumps(own, release):
+    assert backup.rollback_point(own, release).run().ok
+    assert not backups.recent(own).run().ok
+    assert schedule.first_backup(own).run().ok
+    assert backups.recent(own).run().ok
+    first = backups.newest_daily(own)
+    assert daily.step("sandbox") > 0
+    assert schedule.first_backup(own).run().observed == f"there is one: {first.file}"
+    assert backups.newest_daily(own) == first
+
+
+def test_a_first_backup_that_cannot_be_taken(own, monkeypatch):
+    monkeypatch.setattr(interface, "command", lambda env: [sys.executable, "-c", "raise SystemExit('disk full')"])
+    finding = schedule.first_backup(own).run()
+    assert not finding.ok
+    assert "ended with 1: disk full" in finding.observed
+
+
+def test_each_daily_backup_removes_those_beyond_their_retention(own):
+    own.backup.folder.mkdir()
+    old = backup.take(own, "daily").path(own)
+    then = datetime.now(UTC) - timedelta(days=own.backup.retention_days + 1)
+    taken = backups.newest_daily(own).model_copy(update={"taken_at": then})
+    backups.metadata_of(old).unlink()
+    taken.write(own.backup.folder)
+    os.utime(old, (then.timestamp(), then.timestamp()))
+    daily.step("sandbox")
+    left = backups.newest_daily(own)
+    assert left.taken_at > then
+    assert {path.name for path in own.backup.folder.iterdir()} == {left.file, f"{left.file}.json"}
+
+
+def test_the_schedule_takes_its_backup_whatever_runs_have_dumped(own, release):
+    assert backup.rollback_point(own, release).run().ok
+    daily.step("sandbox")
+    assert backups.newest_daily(own) is not None
+
+
 def test_a_supervisord_that_reads_another_folder(own, tmp_path):
     elsewhere = with_schedule(own, SupervisorSchedule(kind="supervisor", folder=tmp_path))
     with pytest.raises(Unanswerable, match="refused: BAD_NAME"):
@@ -130,7 +169,8 @@ def test_a_supervisord_that_is_down(env, tmp_path):
 
 
 def test_no_schedule_declared(env):
-    for step in (schedule.install(with_schedule(env, None)), scheduled.installed(with_schedule(env, None))):
+    undeclared = with_schedule(env, None)
+    for step in (schedule.first_backup(undeclared), schedule.install(undeclared), scheduled.installed(undeclared)):
         with pytest.raises(Unanswerable, match=r"sandbox\.toml declares no backup\.schedule"):
             step.run()
 
