@@ -14,6 +14,7 @@ import nbformat
 import pytest
 
 from runbook_lib import checklist, environment, release, runner
+from runbook_lib.errors import ConfigurationError
 from runbook_lib.home import Home
 from runbook_lib.record import archive, manifest
 from runbook_lib.record.summary import summarize
@@ -310,6 +311,19 @@ def test_a_failed_deployment_is_rolled_back_later_in_its_own_run_or_in_another(m
     assert summarize(same).outcome == "open"
     assert runner.run(same, target, phases, options, Silent()) is ExitCode.WAITING
     assert (ended(same), summarize(same).outcome) == ([(8, "failed"), (90, "passed")], "rolled back")
+
+
+def test_a_redeployment_that_fails_is_not_rolled_back_to_an_older_deployments_data(mini):
+    write_notebooks(mini, back())
+    run(mini, {8: [DEPLOYED[8][0], *(f'phase.item("8.{n}", sound())' for n in (2, 3)), "phase.gate()"]})
+    again = {8: ['before.pop("previous_release")', *DEPLOYED[8]]}
+    code, opened = run(mini, again, rollback_on_failure=True)
+    assert (code, ended(opened)) == (ExitCode.GATE_FAILED, [(8, "failed")])
+    assert "nothing can be rolled back" in runner.advice(opened)
+    for name in (opened.id, ""):
+        with pytest.raises(ConfigurationError, match="Nothing can be rolled back"):
+            runner.open_rollback(environment.load("mini"), name, runner.Options())
+    assert summarize(opened).outcome == "failed"
 
 
 def test_a_planned_rollback_is_none(mini):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import backup
-from runbook_lib.actions.deployment import DEPLOYED_AT, PREVIOUS, has_begun
+from runbook_lib.actions.deployment import DEPLOYED_AT, PHASE, PREVIOUS, has_begun
 from runbook_lib.checks import database, dumps, http
 from runbook_lib.checks.dumps import FACT, RollbackPoint
 from runbook_lib.environment import Environment
@@ -46,25 +46,91 @@ class Deployment:
 
 
 def deployment_of(run: Run) -> Deployment:
-    """The deployment to take back: that of `run` itself, else the newest of its environment; see :func:`newest`."""
-    return _deployment(run) or newest(run.environment)
-
-
-def newest(environment: str) -> Deployment:
-    """The newest deployment by which a release took another's place.
+    """The deployment to take back: that of `run` where it has begun one, else the newest; see :func:`newest`.
 
     Raises
     ------
     Unanswerable
-        No run has recorded one.
+        What ran before the deployment is not on record; another run's word for it does not count.
     """
-    found = [deployment for each in archive.runs(environment) if (deployment := _deployment(each))]
+    return _begun_by(run) if has_begun(run) else newest(run.environment)
+
+
+def newest(environment: str) -> Deployment:
+    """The newest deployment that any run has begun.
+
+    Raises
+    ------
+    Unanswerable
+        No run has begun one, or what ran before it is not on record.
+    """
+    found = _deploying(environment)
     if not found:
         raise Unanswerable(
             f"no run of {environment} has recorded a deployment and what ran before it",
             remedy="there is nothing to go back to by the record: deploy a release that is known to be good",
         )
-    return max(found, key=lambda deployment: deployment.at)
+    return _begun_by(found[-1])
+
+
+def _begun_by(run: Run) -> Deployment:
+    """The deployment of `run`; what ran before may stand with an earlier run that did not finish the same release.
+
+    A deployment that went well is no such run: since then users have written, and its rollback point knows nothing
+    of that.
+    """
+    if (own := _deployment(run)) is not None:
+        return own
+    earlier = [each for each in _deploying(run.environment) if _order(each) < _order(run)]
+    for each in reversed(earlier):
+        if _release(each) != _release(run) or _finished(each):
+            break
+        if (found := _deployment(each)) is not None:
+            return replace(found, run=run)
+    raise Unanswerable(
+        f"run {run.id} has not recorded what ran before {_release(run)}: it ran already, or nothing did",
+        remedy=_further_back(earlier),
+    )
+
+
+def _further_back(runs: Sequence[Run]) -> str:
+    """What a person may do who wants to go back further than the newest deployment."""
+    older = next((found for each in reversed(runs) if (found := _deployment(each)) is not None), None)
+    mend = "mend what runs, or deploy a release that is known to be good"
+    if older is None:
+        return mend
+    return (
+        f"{mend}; only where what was written since {older.at:%Y-%m-%d %H:%M} UTC may be lost, go back to "
+        f"{older.previous}: runbook rollback {older.run.environment} --run {older.run.id}"
+    )
+
+
+def _deploying(environment: str) -> list[Run]:
+    """The runs that have begun a deployment, in the order in which they did."""
+    return sorted((run for run in archive.runs(environment) if has_begun(run)), key=_order)
+
+
+def _order(run: Run) -> tuple[datetime, str]:
+    events = run.events.read()
+    begun = [event.time for event in events if event.name == "step started" and event.data["phase"] == PHASE]
+    return datetime.fromisoformat(Facts(run).get(DEPLOYED_AT) or begun[0]), run.id
+
+
+def _release(run: Run) -> str:
+    return str(run.events.read()[0].data["release"])
+
+
+def _finished(run: Run) -> bool:
+    """Whether the deployment of `run` went well, or was taken back since."""
+    ended = [
+        event.data["outcome"]
+        for event in run.events.read()
+        if event.name == "phase ended" and event.data["phase"] == PHASE
+    ]
+    if "passed" in ended:
+        return True
+    taken_back = (Facts(each).get(ROLLED_BACK) for each in archive.runs(run.environment))
+    return any(fact["run"] == run.id for fact in taken_back if fact)
 
 
 def _deployment(run: Run) -> Deployment | None:

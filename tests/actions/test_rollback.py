@@ -133,8 +133,55 @@ def test_without_a_record_there_is_nothing_to_go_back_to(live, record, platform)
 def test_a_first_deployment_and_a_planned_one_are_none_to_take_back(live, record):
     record(live).deployed(previous=None)
     record(live).deployed(status="planned")
-    with pytest.raises(Unanswerable, match="no run of"):
+    with pytest.raises(Unanswerable, match=r"has not recorded what ran before v1\.0\.0"):
         rollback.newest(live.name)
+
+
+@pytest.fixture
+def of_its_own(env, named, record):
+    """Open runs of one environment, in turn."""
+    where = named(env)
+    return lambda: record(where)
+
+
+def test_a_failed_redeployment_is_not_taken_back_to_what_an_older_deployment_replaced(of_its_own):
+    older, again = of_its_own(), of_its_own()
+    older.deployed("v0.9.0", deployed_at="2026-01-01T00:00:00+00:00")
+    older.run.events.append("phase ended", phase=8, outcome="passed", reason="")
+    again.deployed(None, deployed_at="2026-01-15T00:00:00+00:00")
+    for find in (lambda: rollback.deployment_of(again.run), lambda: rollback.newest(again.run.environment)):
+        with pytest.raises(Unanswerable, match=f"run {again.run.id} has not recorded what ran before") as caught:
+            find()
+        assert f"--run {older.run.id}" in caught.value.remedy
+        assert "written since 2026-01-01 00:00 UTC may be lost" in caught.value.remedy
+
+
+def test_what_ran_before_an_unfinished_deployment_of_the_same_release_is_carried_over(of_its_own):
+    unfinished, again, once_more = of_its_own(), of_its_own(), of_its_own()
+    unfinished.deployed("v0.9.0", deployed_at="2026-01-01T00:00:00+00:00")
+    again.deployed(None, deployed_at="2026-01-01T00:10:00+00:00")
+    once_more.deployed(None, deployed_at="2026-01-01T00:20:00+00:00")
+    found = rollback.deployment_of(once_more.run)
+    assert (found.run, found.previous) == (once_more.run, "v0.9.0")
+
+
+def test_what_was_taken_back_already_is_not_carried_over(of_its_own):
+    unfinished, own, again = of_its_own(), of_its_own(), of_its_own()
+    unfinished.deployed("v0.9.0", deployed_at="2026-01-01T00:00:00+00:00")
+    again.deployed(None, deployed_at="2026-01-15T00:00:00+00:00")
+    own.phase(90)
+    own.step(90, "R.1.2", "p", kind="action", facts={"rolled_back": {"run": unfinished.run.id, "from": "", "to": ""}})
+    with pytest.raises(Unanswerable, match="has not recorded what ran before"):
+        rollback.deployment_of(again.run)
+
+
+def test_another_releases_unfinished_deployment_is_not_carried_over(env, named, record):
+    where = named(env)
+    other, again = record(where, "v0.9.0"), record(where)
+    other.deployed("v1.0.1-broken", deployed_at="2026-01-01T00:00:00+00:00")
+    again.deployed(None, deployed_at="2026-01-01T00:10:00+00:00")
+    with pytest.raises(Unanswerable, match="has not recorded what ran before"):
+        rollback.deployment_of(again.run)
 
 
 def test_the_runs_own_deployment_counts_else_the_newest(live, record):
