@@ -190,10 +190,18 @@ def restore_database(env: Environment, run: Run) -> Finding:
     Raises
     ------
     Unanswerable
+        The release that ran before is not in place, so that it could not serve the data that it is given back.
         No rollback point was taken and the schema has changed; the dump cannot be restored; the names cannot change.
     """
     found = deployment_of(run)
     release = releases.find(env, found.previous)
+    deployed = platforms.connect(env).deployed()
+    if deployed != release.tag:
+        raise Unanswerable(
+            f"{deployed or 'nothing'} is deployed, not {release}, which is to serve the restored data; "
+            "nothing was touched",
+            remedy=f"put {release} in place first (R.1.2), then roll back again",
+        )
     with database.connected(env) as connection:
         live = database.revision(connection)
         name = connection.info.dbname

@@ -17,7 +17,7 @@ from runbook_lib.platforms import Image
 class Platform:
     """A platform in memory, which says what it was asked to do."""
 
-    def __init__(self, *, deployed="v1.0.0", tagged=True, up=None):
+    def __init__(self, *, deployed="v0.9.0", tagged=True, up=None):
         self.running, self.has_images, self.fault, self.done = deployed, tagged, up, []
 
     def deployed(self):
@@ -101,7 +101,7 @@ MOVED = ("0002", 101)
 
 
 def test_what_ran_before_is_started(live, deployed, platform):
-    used = platform()
+    used = platform(deployed="v1.0.0")
     finding = rollback.previous_release(live, deployed()).run()
     assert finding.ok
     assert used.done == ["down", "up v0.9.0"]
@@ -109,14 +109,14 @@ def test_what_ran_before_is_started(live, deployed, platform):
 
 
 def test_a_release_without_images_is_not_gone_back_to_and_nothing_is_stopped(live, deployed, platform):
-    used = platform(tagged=False)
+    used = platform(deployed="v1.0.0", tagged=False)
     with pytest.raises(Unanswerable, match=r"v0\.9\.0 has no images any more; nothing was stopped"):
         rollback.previous_release(live, deployed()).run()
     assert used.done == []
 
 
 def test_a_platform_that_starts_something_else_fails(live, deployed, platform):
-    used = platform()
+    used = platform(deployed="v1.0.0")
     used.up = lambda release: None
     finding = rollback.previous_release(live, deployed()).run()
     assert not finding.ok
@@ -308,6 +308,13 @@ def test_a_restore_that_fails_leaves_the_live_database_as_it_was(live, point, de
     used, before = platform(), databases(live)
     recorded = deployed(size=path.stat().st_size, sha256=dumps.digest(path))
     with pytest.raises(Unanswerable, match="pg_restore"):
+        rollback.restore_database(live, recorded).run()
+    untouched(live, used, before)
+
+
+def test_no_data_is_given_back_to_a_release_that_is_not_in_place(live, deployed, platform):
+    used, recorded, before = platform(deployed="v1.0.0"), deployed(), databases(live)
+    with pytest.raises(Unanswerable, match=r"v1\.0\.0 is deployed, not v0\.9\.0, .*; nothing was touched"):
         rollback.restore_database(live, recorded).run()
     untouched(live, used, before)
 
