@@ -143,7 +143,7 @@ def _deployment(run: Run) -> Deployment | None:
 
 @action("Start the release that ran before")
 def previous_release(env: Environment, run: Run) -> Finding:
-    """R.1.2: stop what was deployed, and start what 8.1 recorded.
+    """R.1.2: start what 8.1 recorded in place of what was deployed, which the platform stops once all is at hand.
 
     Raises
     ------
@@ -159,9 +159,7 @@ def previous_release(env: Environment, run: Run) -> Finding:
             remedy=f"build and tag them (6.2, 6.3 with --release {release}), then roll back again",
         )
     earlier = platform.deployed()
-    progress(f"stopping {earlier}")
-    platform.down()
-    progress(f"starting {release}")
+    progress(f"starting {release} in place of {earlier}")
     platform.up(release)
     deployed = platform.deployed()
     return Finding(

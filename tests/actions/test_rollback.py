@@ -104,7 +104,7 @@ def test_what_ran_before_is_started(live, deployed, platform):
     used = platform(deployed="v1.0.0")
     finding = rollback.previous_release(live, deployed()).run()
     assert finding.ok
-    assert used.done == ["down", "up v0.9.0"]
+    assert used.done == ["up v0.9.0"]
     assert finding.facts["rolled_back"] == {"run": "000-v1.0.0", "from": "v1.0.0", "to": "v0.9.0"}
 
 
@@ -113,6 +113,13 @@ def test_a_release_without_images_is_not_gone_back_to_and_nothing_is_stopped(liv
     with pytest.raises(Unanswerable, match=r"v0\.9\.0 has no images any more; nothing was stopped"):
         rollback.previous_release(live, deployed()).run()
     assert used.done == []
+
+
+def test_what_runs_goes_on_while_an_image_of_what_ran_before_is_missing(live, deployed, platform):
+    used = platform(deployed="v1.0.0", up=Unanswerable("v0.9.0 names no image of frontend"))
+    with pytest.raises(Unanswerable, match=r"v0\.9\.0 names no image of frontend"):
+        rollback.previous_release(live, deployed()).run()
+    assert "down" not in used.done
 
 
 def test_a_platform_that_starts_something_else_fails(live, deployed, platform):
