@@ -229,15 +229,15 @@ def _stopped(outcome: str) -> str:
 def advice(run: Run) -> str:
     """What a person at the terminal has to know about rolling back; empty where there is nothing to say."""
     summary = summarize(run)
-    again = f"runbook rollback {run.environment} --run {run.id}"
-    match summary.outcome:
-        case "rolled back":
+    again = f"runbook rollback {run.environment}" + (f" --run {run.id}" if deployment.has_begun(run) else "")
+    if summary.phases and summary.phases[-1].phase.number == checklist.ROLLBACK:
+        if summary.outcome == "rolled back":
             return f"Rolled back. What happened and what was restored: {_post_mortem(summary)}"
-        case "rollback failed":
-            return (
-                "The rollback did not finish, and the edge may still turn users away. What state things are in, and "
-                f"what is to be done by hand: {_post_mortem(summary)}. When that is mended: {again}"
-            )
+        return (
+            "The rollback did not finish, and the edge may still turn users away. What state things are in, and "
+            f"what is to be done by hand: {_post_mortem(summary)}. When that is mended: {again}"
+        )
+    match summary.outcome:
         case "failed" | "interrupted" | "broken" if deployment.has_begun(run):
             if reason := _no_way_back(run):
                 return f"The deployment has begun, and nothing can be rolled back: {reason}."

@@ -273,7 +273,18 @@ def test_a_rollback_whose_kernel_dies_is_broken(mini):
     code, opened = run(mini, DEPLOYED, rollback_on_failure=True)
     assert code is ExitCode.INTERRUPTED
     assert summarize(opened).outcome == "broken"
-    assert "is not rolled back" in runner.advice(opened)
+    assert "the edge may still turn users away" in runner.advice(opened)
+
+
+@pytest.mark.parametrize("outcome", ["interrupted", "broken", "rollback failed"])
+def test_a_rollback_of_its_own_run_that_did_not_finish_says_so(mini, outcome):
+    env = environment.load("mini")
+    opened = runner.open_run(env, release.find(env, "v1"), (checklist.phase(90),), runner.Options())
+    opened.events.append("phase started", phase=90, notebook="90_rollback.ipynb")
+    opened.events.append("run closed", outcome=outcome)
+    said = runner.advice(opened)
+    assert "the edge may still turn users away" in said
+    assert said.endswith("When that is mended: runbook rollback mini")
 
 
 def test_what_broke_or_was_interrupted_is_not_rolled_back_by_itself(mini):
