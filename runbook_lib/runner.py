@@ -229,10 +229,12 @@ def _stopped(outcome: str) -> str:
 def advice(run: Run) -> str:
     """What a person at the terminal has to know about rolling back; empty where there is nothing to say."""
     summary = summarize(run)
-    again = f"runbook rollback {run.environment}" + (f" --run {run.id}" if deployment.has_begun(run) else "")
+    again = rollback.command_for(run)
     if summary.phases and summary.phases[-1].phase.number == checklist.ROLLBACK:
         if summary.outcome == "rolled back":
             return f"Rolled back. What happened and what was restored: {_post_mortem(summary)}"
+        if _only_planned(run):
+            return f"Nothing was carried out, the rollback was only planned. To carry it out: {again}"
         return (
             "The rollback did not finish, and the edge may still turn users away. What state things are in, and "
             f"what is to be done by hand: {_post_mortem(summary)}. When that is mended: {again}"
@@ -245,6 +247,15 @@ def advice(run: Run) -> str:
         case "failed":
             return "This run has deployed nothing, so there is nothing to roll back."
     return ""
+
+
+def _only_planned(run: Run) -> bool:
+    """Whether the last pass through notebook 90 has planned its actions, and carried out none."""
+    events = run.events.read()
+    begun = [event.name == "phase started" and event.data["phase"] == checklist.ROLLBACK for event in events]
+    newest = events[len(begun) - 1 - begun[::-1].index(True) :]
+    planned = any(event.name == "step finished" and event.data["status"] == Status.PLANNED for event in newest)
+    return planned and not deployment.has_acted(newest, checklist.ROLLBACK)
 
 
 def _no_way_back(run: Run) -> str:

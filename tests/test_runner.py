@@ -236,10 +236,12 @@ DEPLOYED = {
 }
 
 
-def back(status: str = "sound()") -> dict[int, list[str]]:
-    """Notebook 90, each of its items alike but one; people's word is awaited for the last two."""
+def back(status: str = "sound()", answers: str = "sound()") -> dict[int, list[str]]:
+    """Notebook 90, each of its items alike but two; people's word is awaited for the last two."""
     items = [item.id for item in checklist.phase(90).items]
-    steps = dict.fromkeys(items, "sound()") | {"R.1.3": status} | dict.fromkeys(items[-2:], 'attest("w")')
+    steps = (
+        dict.fromkeys(items, "sound()") | {"R.1.3": status, "R.2.2": answers} | dict.fromkeys(items[-2:], 'attest("w")')
+    )
     return {90: [*(f'phase.item("{item}", {step})' for item, step in steps.items()), "phase.gate()"]}
 
 
@@ -344,6 +346,26 @@ def test_a_planned_rollback_is_none(mini):
     own, target = runner.open_rollback(environment.load("mini"), opened.id, options)
     assert runner.run(own, target, (checklist.phase(90),), options, Silent()) is ExitCode.WAITING
     assert summarize(own).outcome == "pending"
+    assert runner.advice(own).startswith("Nothing was carried out")
+
+
+@pytest.mark.parametrize("deployed", [True, False])
+def test_a_rollback_that_lacks_its_confirmation_says_so_and_how_to_give_it(mini, deployed):
+    toml = mini.environments[0] / "mini.toml"
+    toml.write_text(toml.read_text().replace('kind = "sandbox"', 'kind = "production"'))
+    write_notebooks(mini, back("act()", "broken()"))
+    env, phases = environment.load("mini"), (checklist.phase(90),)
+    tag = release.find(env, "v1")
+    opened = runner.open_run(env, tag, phases, runner.Options())
+    if deployed:
+        for name in ("step started", "step finished"):
+            about = {"phase": 8, "item": "8.1", "step": 1, "kind": "action", "title": "Deploy"}
+            opened.events.append(name, **about, status="passed", facts={})
+    assert runner.run(opened, tag, phases, runner.Options(), Silent()) is ExitCode.GATE_FAILED
+    said = runner.advice(opened)
+    assert said.startswith("Nothing was carried out")
+    which = f" --run {opened.id}" if deployed else ""
+    assert said.endswith(f"To carry it out: runbook rollback mini{which} --confirm mini")
 
 
 def test_the_steps_of_every_notebook_bind(mini, kit):

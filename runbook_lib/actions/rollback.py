@@ -101,8 +101,16 @@ def _further_back(runs: Sequence[Run]) -> str:
         return mend
     return (
         f"{mend}; only where what was written since {older.at:%Y-%m-%d %H:%M} UTC may be lost, go back to "
-        f"{older.previous}: runbook rollback {older.run.environment} --run {older.run.id}"
+        f"{older.previous}: {command_for(older.run)}"
     )
+
+
+def command_for(run: Run) -> str:
+    """What a person types to take back the deployment of `run`, or the newest where `run` has begun none."""
+    words = ["runbook", "rollback", run.environment]
+    words += ["--run", run.id] if has_begun(run) else []
+    words += ["--confirm", run.environment] if run.events.read()[0].data["kind"] == "production" else []
+    return " ".join(words)
 
 
 def _deploying(environment: str) -> list[Run]:
