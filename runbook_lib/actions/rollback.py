@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -153,6 +154,9 @@ def _deployment(run: Run) -> Deployment | None:
 def previous_release(env: Environment, run: Run) -> Finding:
     """R.1.2: start what 8.1 recorded in place of what was deployed, which the platform stops once all is at hand.
 
+    A release that does not start on the newer schema, as one that looks at it first, is only put in place: R.1.3 gives
+    it its own schema back and starts it.
+
     Raises
     ------
     Unanswerable
@@ -168,15 +172,27 @@ def previous_release(env: Environment, run: Run) -> Finding:
         )
     earlier = platform.deployed()
     progress(f"starting {release} in place of {earlier}")
-    platform.up(release)
+    started = "yes"
+    try:
+        platform.up(release)
+    except Unanswerable as error:
+        if platform.deployed() != release.tag or not _awaits_its_schema(env, found):
+            raise
+        started = f"not before R.1.3 gives it its own schema back: {error.reason}"
     deployed = platform.deployed()
     return Finding(
         ok=deployed == release.tag,
-        observed={"before": earlier, "deployed": deployed, "recorded by run": found.run.id},
+        observed={"before": earlier, "deployed": deployed, "started": started, "recorded by run": found.run.id},
         expected={"deployed": release.tag},
         remedy="the platform started something else: look at its deployments, and start the release by hand",
         facts={ROLLED_BACK: {"run": found.run.id, "from": earlier, "to": release.tag}},
     )
+
+
+def _awaits_its_schema(env: Environment, found: Deployment) -> bool:
+    """Whether R.1.3 is to restore the database, and with it start the release."""
+    with database.connected(env) as connection:
+        return found.point is not None and database.revision(connection) != found.point.revision
 
 
 @check("The version that answers is the one that ran before")
@@ -273,8 +289,10 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
             kept, roles = _keep(env, release)
             aside = _swap(env, name, _name(address))
         except BaseException:
-            # The live database is as it was; the release is worth more on it than down.
-            platform.up(release)
+            # The live database is as it was; the release is worth more on it than down. What stood in the way of the
+            # exchange is what is told, even where the release does not start on that database; R.2.1 sees that.
+            with suppress(Unanswerable):
+                platform.up(release)
             raise
     try:
         platform.up(release)

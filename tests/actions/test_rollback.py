@@ -122,6 +122,59 @@ def test_what_runs_goes_on_while_an_image_of_what_ran_before_is_missing(live, de
     assert "down" not in used.done
 
 
+class Particular(Platform):
+    """One whose release starts only on its own schema."""
+
+    def __init__(self, where, **options):
+        super().__init__(**options)
+        self.where = where
+
+    def up(self, release):
+        super().up(release)
+        if release.tag == "v0.9.0" and holds(self.where)[0] != "0001":
+            raise Unanswerable("backend is FATAL, expected RUNNING", remedy="read its log")
+
+
+def test_a_release_that_starts_only_on_its_own_schema_is_started_by_the_restoration(live, deployed, monkeypatch):
+    used = Particular(live, deployed="v1.0.0")
+    monkeypatch.setattr(platforms, "connect", lambda env: used)
+    recorded = deployed()
+    finding = rollback.previous_release(live, recorded).run()
+    assert finding.ok
+    assert finding.observed["started"].endswith("backend is FATAL, expected RUNNING")
+    assert finding.facts["rolled_back"]["to"] == "v0.9.0"
+    assert rollback.restore_database(live, recorded).run().ok
+    assert used.done == ["up v0.9.0", "down", "up v0.9.0"]
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["on its own schema", "with no rollback point"])
+def test_a_release_that_nothing_will_make_start_is_an_error(live, point, record, monkeypatch, recorded):
+    def refuse(release):
+        used.running = release.tag
+        raise Unanswerable("backend is FATAL")
+
+    used, recording = Platform(deployed="v1.0.0"), record(live)
+    used.up = refuse
+    recording.deployed(**({"rollback_point": asdict(point)} if recorded else {}))
+    if not recorded:
+        run(live, "UPDATE alembic_version SET version_num = '0002'")
+    monkeypatch.setattr(platforms, "connect", lambda env: used)
+    with pytest.raises(Unanswerable, match="backend is FATAL"):
+        rollback.previous_release(live, recording.run).run()
+
+
+def test_what_stood_in_the_way_is_told_where_the_release_does_not_start_either(live, deployed, monkeypatch):
+    def refuse(*_):
+        raise psycopg.errors.InsufficientPrivilege("must be owner of database")
+
+    used, recorded = Particular(live), deployed()
+    monkeypatch.setattr(platforms, "connect", lambda env: used)
+    monkeypatch.setattr(rollback, "_rename", refuse)
+    with pytest.raises(Unanswerable, match="could not change names"):
+        rollback.restore_database(live, recorded).run()
+    assert holds(live) == MOVED
+
+
 def test_a_platform_that_starts_something_else_fails(live, deployed, platform):
     used = platform(deployed="v1.0.0")
     used.up = lambda release: None
