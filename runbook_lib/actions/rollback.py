@@ -15,7 +15,7 @@ from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import backup
 from runbook_lib.actions.deployment import DEPLOYED_AT, PHASE, PREVIOUS, has_begun
-from runbook_lib.checks import database, dumps, http
+from runbook_lib.checks import backups, database, dumps, http
 from runbook_lib.checks.dumps import FACT, RollbackPoint
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
@@ -203,7 +203,7 @@ def previous_version_answers(env: Environment, run: Run) -> Finding:
 
 @action("Restore the database if its schema has changed")
 def restore_database(env: Environment, run: Run) -> Finding:
-    """R.1.3: where the live revision is not the rollback point's, put the rollback point in the live one's place.
+    """R.1.3: where the live revision is not the previous release's, put the rollback point in the live one's place.
 
     The backup is proved and restored beside the live database first. Then the services stop, the live database is
     dumped with what was written since, and the two change names in one transaction: a restore that fails leaves the
@@ -227,13 +227,20 @@ def restore_database(env: Environment, run: Run) -> Finding:
     with database.connected(env) as connection:
         live = database.revision(connection)
         name = connection.info.dbname
-    wanted = _revision(env, release, found)
+    wanted = ", ".join(database.heads(env, release)) or None
     if live == wanted:
-        return Finding(True, f"revision {live}: nothing to restore", f"revision {wanted}, as before the deployment")
+        return Finding(True, f"revision {live}: nothing to restore", f"revision {wanted}, which {release} knows")
     if found.point is None:
         raise Unanswerable(
             f"the schema has moved to {live}, and run {found.run.id} has taken no rollback point",
-            remedy=f"restore the newest dump in {env.backup.folder.name} by hand; nothing was touched",
+            remedy=f"nothing was touched; {_by_hand(env, wanted)}",
+        )
+    if found.point.revision != wanted:
+        return Finding(
+            ok=False,
+            observed=f"the live database is at revision {live}, the rollback point at {found.point.revision}",
+            expected=f"a rollback point of revision {wanted}, which {release} knows",
+            remedy=f"nothing was touched; {_by_hand(env, wanted)}",
         )
     unfit = _unfit(env, found.point, name)
     if unfit:
@@ -241,16 +248,23 @@ def restore_database(env: Environment, run: Run) -> Finding:
             ok=False,
             observed=unfit,
             expected=f"{found.point.file} as it was taken",
-            remedy=f"nothing was touched; restore another dump of revision {wanted} by hand",
+            remedy=f"nothing was touched; {_by_hand(env, wanted, found.point)}",
         )
     return backup.lack_of_space(env) or _exchange(env, release, found.point, live, name)
 
 
-def _revision(env: Environment, release: Release, found: Deployment) -> str | None:
-    """The revision to go back to: the rollback point's, else the newest that the previous release knows."""
-    if found.point is not None:
-        return found.point.revision
-    return ", ".join(database.heads(env, release)) or None
+def _by_hand(env: Environment, wanted: str | None, unfit: RollbackPoint | None = None) -> str:
+    """What to do where the rollback point does not bring `wanted` back: another dump, never a migration."""
+    for each in backups.kept(env):
+        taken = each.backup
+        if taken is None or (taken.revision, taken.database) != (wanted, database.name(env)):
+            continue
+        if unfit is None or taken.file != unfit.file:
+            return f"restore {taken.file} by hand, the newest dump of revision {wanted}"
+    return (
+        f"no dump in {env.backup.folder.name} says that it is of revision {wanted}: find one elsewhere; the "
+        "release's migrations only lead further away"
+    )
 
 
 def _unfit(env: Environment, point: RollbackPoint, name: str) -> list[str]:
@@ -405,4 +419,13 @@ def _rename(connection: psycopg.Connection[Any], live: str, restored: str, aside
 @check("The schema is the one that the previous release expects")
 def schema_fits(env: Environment, run: Run) -> Finding:
     """R.1.3: the live revision is the newest that the release put back knows."""
-    return database.at_head(env, releases.find(env, deployment_of(run).previous)).run()
+    release = releases.find(env, deployment_of(run).previous)
+    wanted = ", ".join(database.heads(env, release)) or None
+    with database.connected(env) as connection:
+        live = database.revision(connection)
+    return Finding(
+        ok=live == wanted,
+        observed={"revision": live},
+        expected={"revision": wanted, "of": release.tag},
+        remedy=_by_hand(env, wanted),
+    )

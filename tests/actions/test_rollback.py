@@ -296,6 +296,32 @@ def test_a_changed_schema_is_restored_and_what_was_written_since_is_kept(live, p
         assert holds(live, address) == MOVED
 
 
+def test_a_rollback_point_of_a_schema_that_was_left_half_deployed_is_not_restored(live, point, record, platform):
+    run(live, "UPDATE alembic_version SET version_num = '0002'")
+    late = backup.take(live, "v1.0.0")
+    used, recording = platform(), record(live)
+    recording.deployed(rollback_point=asdict(late))
+    for finding in (
+        rollback.restore_database(live, recording.run).run(),
+        rollback.schema_fits(live, recording.run).run(),
+    ):
+        assert not finding.ok
+        assert f"restore {point.file} by hand, the newest dump of revision 0001" in finding.remedy
+        assert "run the migrations" not in finding.remedy
+    assert holds(live) == ("0002", 100)
+    assert used.done == []
+
+
+def test_where_no_dump_is_of_the_wanted_revision_no_migration_is_advised(live, record, platform):
+    platform()
+    recording = record(live)
+    recording.deployed()
+    run(live, "UPDATE alembic_version SET version_num = '0002'")
+    finding = rollback.schema_fits(live, recording.run).run()
+    assert not finding.ok
+    assert "says that it is of revision 0001" in finding.remedy
+
+
 def test_the_schema_fits_the_release_that_was_put_back(live, deployed, platform):
     recorded = deployed()
     assert not rollback.schema_fits(live, recorded).run().ok
