@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from runbook_lib import checklist
 from runbook_lib import release as releases
 from runbook_lib.actions import deployment, rollback
+from runbook_lib.actions.rollback import Deployment
 from runbook_lib.checklist import Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, Unanswerable
@@ -113,24 +114,29 @@ def open_rollback(env: Environment, name: str, options: Options) -> tuple[Run, R
     Raises
     ------
     ConfigurationError
-        There is no such run, it has deployed nothing, or no run has.
+        There is no such run, it has deployed nothing, or no run has; or what ran before is not on record.
     """
     phases = (checklist.phase(checklist.ROLLBACK),)
     if not name:
-        try:
-            source = rollback.newest(env.name).run
-        except Unanswerable as error:
-            raise ConfigurationError(f"Nothing can be rolled back: {error}; {error.remedy}.") from error
-        release = _release_of(env, source)
+        release = _release_of(env, _to_take_back(lambda: rollback.newest(env.name)))
         return open_run(env, release, phases, options), release
     source = archive.find(name, env.name)
     if not deployment.has_begun(source):
         raise ConfigurationError(f"Run {source} has deployed nothing, so there is nothing to roll back.")
+    _to_take_back(lambda: rollback.deployment_of(source))
     release = _release_of(env, source)
     source.events.append(
         "run resumed", phases=[phase.number for phase in phases], operator=getpass.getuser(), **asdict(options)
     )
     return source, release
+
+
+def _to_take_back(find: Callable[[], Deployment]) -> Run:
+    """The run whose deployment `find` finds. Raises ConfigurationError where there is no way back."""
+    try:
+        return find().run
+    except Unanswerable as error:
+        raise ConfigurationError(f"Nothing can be rolled back: {error}; {error.remedy}.") from error
 
 
 def _release_of(env: Environment, run: Run) -> Release:
@@ -151,7 +157,8 @@ def run(
     Parameters
     ----------
     rollback_on_failure:
-        Where a gate does not pass after phase 8 has changed something, execute notebook 90 in the same run.
+        Where a gate does not pass after phase 8 has changed something, execute notebook 90 in the same run; unless
+        what ran before is not on record, for then it would turn users away and put nothing back.
     """
     import papermill  # noqa: F401  # first: it loads our engine by its entry point
 
@@ -172,7 +179,7 @@ def run(
                 if outcome not in ("passed", "pending"):
                     break
             failed = outcome in ("failed", "rollback failed")
-            if outcome == "failed" and rollback_on_failure and deployment.has_begun(run):
+            if outcome == "failed" and rollback_on_failure and deployment.has_begun(run) and not _no_way_back(run):
                 outcome = "broken"
                 outcome = carry_out(checklist.phase(checklist.ROLLBACK))
     except KeyboardInterrupt:
@@ -222,19 +229,41 @@ def _stopped(outcome: str) -> str:
 def advice(run: Run) -> str:
     """What a person at the terminal has to know about rolling back; empty where there is nothing to say."""
     summary = summarize(run)
-    again = f"runbook rollback {run.environment} --run {run.id}"
-    match summary.outcome:
-        case "rolled back":
+    again = rollback.command_for(run)
+    if summary.phases and summary.phases[-1].phase.number == checklist.ROLLBACK:
+        if summary.outcome == "rolled back":
             return f"Rolled back. What happened and what was restored: {_post_mortem(summary)}"
-        case "rollback failed":
-            return (
-                "The rollback did not finish, and the edge may still turn users away. What state things are in, and "
-                f"what is to be done by hand: {_post_mortem(summary)}. When that is mended: {again}"
-            )
+        if _only_planned(run):
+            return f"Nothing was carried out, the rollback was only planned. To carry it out: {again}"
+        return (
+            "The rollback did not finish, and the edge may still turn users away. What state things are in, and "
+            f"what is to be done by hand: {_post_mortem(summary)}. When that is mended: {again}"
+        )
+    match summary.outcome:
         case "failed" | "interrupted" | "broken" if deployment.has_begun(run):
+            if reason := _no_way_back(run):
+                return f"The deployment has begun, and nothing can be rolled back: {reason}."
             return f"The deployment has begun and is not rolled back. Mend it, or: {again}"
         case "failed":
             return "This run has deployed nothing, so there is nothing to roll back."
+    return ""
+
+
+def _only_planned(run: Run) -> bool:
+    """Whether the last pass through notebook 90 has planned its actions, and carried out none."""
+    events = run.events.read()
+    begun = [event.name == "phase started" and event.data["phase"] == checklist.ROLLBACK for event in events]
+    newest = events[len(begun) - 1 - begun[::-1].index(True) :]
+    planned = any(event.name == "step finished" and event.data["status"] == Status.PLANNED for event in newest)
+    return planned and not deployment.has_acted(newest, checklist.ROLLBACK)
+
+
+def _no_way_back(run: Run) -> str:
+    """Why the deployment of `run` cannot be taken back, and what to do; empty where it can."""
+    try:
+        rollback.deployment_of(run)
+    except Unanswerable as error:
+        return f"{error}; {error.remedy}"
     return ""
 
 

@@ -135,12 +135,14 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "3.1": (
         (
+            "tests/checks/test_database.py::test_the_schema_is_that_of_what_is_deployed",
             "tests/actions/test_backup.py::test_a_rollback_point",
             "tests/checks/test_dumps.py::test_a_whole_dump",
             "tests/actions/test_migrate.py::test_a_rehearsal_and_what_it_rehearsed",
             "tests/actions/test_migrate.py::test_an_empty_database_is_migrated_at_once",
         ),
         (
+            "tests/checks/test_database.py::test_a_schema_that_is_not_that_of_what_is_deployed",
             "tests/actions/test_backup.py::test_too_little_space_is_no_backup",
             "tests/checks/test_dumps.py::test_a_changed_dump",
             "tests/actions/test_migrate.py::test_a_migration_that_fails_in_the_rehearsal",

@@ -14,6 +14,7 @@ import nbformat
 import pytest
 
 from runbook_lib import checklist, environment, release, runner
+from runbook_lib.errors import ConfigurationError
 from runbook_lib.home import Home
 from runbook_lib.record import archive, manifest
 from runbook_lib.record.summary import summarize
@@ -235,10 +236,12 @@ DEPLOYED = {
 }
 
 
-def back(status: str = "sound()") -> dict[int, list[str]]:
-    """Notebook 90, each of its items alike but one; people's word is awaited for the last two."""
+def back(status: str = "sound()", answers: str = "sound()") -> dict[int, list[str]]:
+    """Notebook 90, each of its items alike but two; people's word is awaited for the last two."""
     items = [item.id for item in checklist.phase(90).items]
-    steps = dict.fromkeys(items, "sound()") | {"R.1.3": status} | dict.fromkeys(items[-2:], 'attest("w")')
+    steps = (
+        dict.fromkeys(items, "sound()") | {"R.1.3": status, "R.2.2": answers} | dict.fromkeys(items[-2:], 'attest("w")')
+    )
     return {90: [*(f'phase.item("{item}", {step})' for item, step in steps.items()), "phase.gate()"]}
 
 
@@ -272,7 +275,18 @@ def test_a_rollback_whose_kernel_dies_is_broken(mini):
     code, opened = run(mini, DEPLOYED, rollback_on_failure=True)
     assert code is ExitCode.INTERRUPTED
     assert summarize(opened).outcome == "broken"
-    assert "is not rolled back" in runner.advice(opened)
+    assert "the edge may still turn users away" in runner.advice(opened)
+
+
+@pytest.mark.parametrize("outcome", ["interrupted", "broken", "rollback failed"])
+def test_a_rollback_of_its_own_run_that_did_not_finish_says_so(mini, outcome):
+    env = environment.load("mini")
+    opened = runner.open_run(env, release.find(env, "v1"), (checklist.phase(90),), runner.Options())
+    opened.events.append("phase started", phase=90, notebook="90_rollback.ipynb")
+    opened.events.append("run closed", outcome=outcome)
+    said = runner.advice(opened)
+    assert "the edge may still turn users away" in said
+    assert said.endswith("When that is mended: runbook rollback mini")
 
 
 def test_what_broke_or_was_interrupted_is_not_rolled_back_by_itself(mini):
@@ -312,6 +326,19 @@ def test_a_failed_deployment_is_rolled_back_later_in_its_own_run_or_in_another(m
     assert (ended(same), summarize(same).outcome) == ([(8, "failed"), (90, "passed")], "rolled back")
 
 
+def test_a_redeployment_that_fails_is_not_rolled_back_to_an_older_deployments_data(mini):
+    write_notebooks(mini, back())
+    run(mini, {8: [DEPLOYED[8][0], *(f'phase.item("8.{n}", sound())' for n in (2, 3)), "phase.gate()"]})
+    again = {8: ['before.pop("previous_release")', *DEPLOYED[8]]}
+    code, opened = run(mini, again, rollback_on_failure=True)
+    assert (code, ended(opened)) == (ExitCode.GATE_FAILED, [(8, "failed")])
+    assert "nothing can be rolled back" in runner.advice(opened)
+    for name in (opened.id, ""):
+        with pytest.raises(ConfigurationError, match="Nothing can be rolled back"):
+            runner.open_rollback(environment.load("mini"), name, runner.Options())
+    assert summarize(opened).outcome == "failed"
+
+
 def test_a_planned_rollback_is_none(mini):
     write_notebooks(mini, back("act()"))
     _, opened = run(mini, DEPLOYED)
@@ -319,6 +346,26 @@ def test_a_planned_rollback_is_none(mini):
     own, target = runner.open_rollback(environment.load("mini"), opened.id, options)
     assert runner.run(own, target, (checklist.phase(90),), options, Silent()) is ExitCode.WAITING
     assert summarize(own).outcome == "pending"
+    assert runner.advice(own).startswith("Nothing was carried out")
+
+
+@pytest.mark.parametrize("deployed", [True, False])
+def test_a_rollback_that_lacks_its_confirmation_says_so_and_how_to_give_it(mini, deployed):
+    toml = mini.environments[0] / "mini.toml"
+    toml.write_text(toml.read_text().replace('kind = "sandbox"', 'kind = "production"'))
+    write_notebooks(mini, back("act()", "broken()"))
+    env, phases = environment.load("mini"), (checklist.phase(90),)
+    tag = release.find(env, "v1")
+    opened = runner.open_run(env, tag, phases, runner.Options())
+    if deployed:
+        for name in ("step started", "step finished"):
+            about = {"phase": 8, "item": "8.1", "step": 1, "kind": "action", "title": "Deploy"}
+            opened.events.append(name, **about, status="passed", facts={})
+    assert runner.run(opened, tag, phases, runner.Options(), Silent()) is ExitCode.GATE_FAILED
+    said = runner.advice(opened)
+    assert said.startswith("Nothing was carried out")
+    which = f" --run {opened.id}" if deployed else ""
+    assert said.endswith(f"To carry it out: runbook rollback mini{which} --confirm mini")
 
 
 def test_the_steps_of_every_notebook_bind(mini, kit):

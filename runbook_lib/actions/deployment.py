@@ -14,6 +14,7 @@ from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.platforms import Image
 from runbook_lib.record.archive import Run
+from runbook_lib.record.events import Event
 from runbook_lib.release import Release
 from runbook_lib.step import Finding, Kind, Status, Table, action, check
 
@@ -24,16 +25,25 @@ PHASE = 8
 
 def has_begun(run: Run) -> bool:
     """Whether an action of phase 8 has run, even half: from then on there is something to roll back."""
-    begun: set[tuple[str, int]] = set()
-    for event in run.events.read():
+    return has_acted(run.events.read(), PHASE)
+
+
+def has_acted(events: Iterable[Event], phase: int) -> bool:
+    """Whether by `events` an action of `phase` has run, even half, and was not only planned."""
+    started: set[tuple[str, int]] = set()
+    for event in events:
         data = event.data
-        if event.name in ("step started", "step finished") and data["phase"] == PHASE and data["kind"] == Kind.ACTION:
-            step = (data["item"], data["step"])
-            if event.name == "step finished" and data["status"] == Status.PLANNED:
-                begun.discard(step)
-            else:
-                begun.add(step)
-    return bool(begun)
+        if event.name not in ("step started", "step finished") or data["phase"] != phase or data["kind"] != Kind.ACTION:
+            continue
+        step = (data["item"], data["step"])
+        if event.name == "step finished" and data["status"] == Status.PLANNED:
+            started.discard(step)
+        elif event.name == "step finished" or step in started:
+            # Begun once more without an end: it was cut off.
+            return True
+        else:
+            started.add(step)
+    return bool(started)
 
 
 @action("Deploy {release} to staging")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
@@ -13,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import backup
-from runbook_lib.actions.deployment import DEPLOYED_AT, PREVIOUS, has_begun
-from runbook_lib.checks import database, dumps, http
+from runbook_lib.actions.deployment import DEPLOYED_AT, PHASE, PREVIOUS, has_begun
+from runbook_lib.checks import backups, database, dumps, http
 from runbook_lib.checks.dumps import FACT, RollbackPoint
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
@@ -46,25 +47,99 @@ class Deployment:
 
 
 def deployment_of(run: Run) -> Deployment:
-    """The deployment to take back: that of `run` itself, else the newest of its environment; see :func:`newest`."""
-    return _deployment(run) or newest(run.environment)
-
-
-def newest(environment: str) -> Deployment:
-    """The newest deployment by which a release took another's place.
+    """The deployment to take back: that of `run` where it has begun one, else the newest; see :func:`newest`.
 
     Raises
     ------
     Unanswerable
-        No run has recorded one.
+        What ran before the deployment is not on record; another run's word for it does not count.
     """
-    found = [deployment for each in archive.runs(environment) if (deployment := _deployment(each))]
+    return _begun_by(run) if has_begun(run) else newest(run.environment)
+
+
+def newest(environment: str) -> Deployment:
+    """The newest deployment that any run has begun.
+
+    Raises
+    ------
+    Unanswerable
+        No run has begun one, or what ran before it is not on record.
+    """
+    found = _deploying(environment)
     if not found:
         raise Unanswerable(
             f"no run of {environment} has recorded a deployment and what ran before it",
             remedy="there is nothing to go back to by the record: deploy a release that is known to be good",
         )
-    return max(found, key=lambda deployment: deployment.at)
+    return _begun_by(found[-1])
+
+
+def _begun_by(run: Run) -> Deployment:
+    """The deployment of `run`; what ran before may stand with an earlier run that did not finish the same release.
+
+    A deployment that went well is no such run: since then users have written, and its rollback point knows nothing
+    of that.
+    """
+    if (own := _deployment(run)) is not None:
+        return own
+    earlier = [each for each in _deploying(run.environment) if _order(each) < _order(run)]
+    for each in reversed(earlier):
+        if _release(each) != _release(run) or _finished(each):
+            break
+        if (found := _deployment(each)) is not None:
+            return replace(found, run=run)
+    raise Unanswerable(
+        f"run {run.id} has not recorded what ran before {_release(run)}: it ran already, or nothing did",
+        remedy=_further_back(earlier),
+    )
+
+
+def _further_back(runs: Sequence[Run]) -> str:
+    """What a person may do who wants to go back further than the newest deployment."""
+    older = next((found for each in reversed(runs) if (found := _deployment(each)) is not None), None)
+    mend = "mend what runs, or deploy a release that is known to be good"
+    if older is None:
+        return mend
+    return (
+        f"{mend}; only where what was written since {older.at:%Y-%m-%d %H:%M} UTC may be lost, go back to "
+        f"{older.previous}: {command_for(older.run)}"
+    )
+
+
+def command_for(run: Run) -> str:
+    """What a person types to take back the deployment of `run`, or the newest where `run` has begun none."""
+    words = ["runbook", "rollback", run.environment]
+    words += ["--run", run.id] if has_begun(run) else []
+    words += ["--confirm", run.environment] if run.events.read()[0].data["kind"] == "production" else []
+    return " ".join(words)
+
+
+def _deploying(environment: str) -> list[Run]:
+    """The runs that have begun a deployment, in the order in which they did."""
+    return sorted((run for run in archive.runs(environment) if has_begun(run)), key=_order)
+
+
+def _order(run: Run) -> tuple[datetime, str]:
+    events = run.events.read()
+    begun = [event.time for event in events if event.name == "step started" and event.data["phase"] == PHASE]
+    return datetime.fromisoformat(Facts(run).get(DEPLOYED_AT) or begun[0]), run.id
+
+
+def _release(run: Run) -> str:
+    return str(run.events.read()[0].data["release"])
+
+
+def _finished(run: Run) -> bool:
+    """Whether the deployment of `run` went well, or was taken back since."""
+    ended = [
+        event.data["outcome"]
+        for event in run.events.read()
+        if event.name == "phase ended" and event.data["phase"] == PHASE
+    ]
+    if "passed" in ended:
+        return True
+    taken_back = (Facts(each).get(ROLLED_BACK) for each in archive.runs(run.environment))
+    return any(fact["run"] == run.id for fact in taken_back if fact)
 
 
 def _deployment(run: Run) -> Deployment | None:
@@ -77,7 +152,10 @@ def _deployment(run: Run) -> Deployment | None:
 
 @action("Start the release that ran before")
 def previous_release(env: Environment, run: Run) -> Finding:
-    """R.1.2: stop what was deployed, and start what 8.1 recorded.
+    """R.1.2: start what 8.1 recorded in place of what was deployed, which the platform stops once all is at hand.
+
+    A release that does not start on the newer schema, as one that looks at it first, is only put in place: R.1.3 gives
+    it its own schema back and starts it.
 
     Raises
     ------
@@ -93,18 +171,28 @@ def previous_release(env: Environment, run: Run) -> Finding:
             remedy=f"build and tag them (6.2, 6.3 with --release {release}), then roll back again",
         )
     earlier = platform.deployed()
-    progress(f"stopping {earlier}")
-    platform.down()
-    progress(f"starting {release}")
-    platform.up(release)
+    progress(f"starting {release} in place of {earlier}")
+    started = "yes"
+    try:
+        platform.up(release)
+    except Unanswerable as error:
+        if platform.deployed() != release.tag or not _awaits_its_schema(env, found):
+            raise
+        started = f"not before R.1.3 gives it its own schema back: {error.reason}"
     deployed = platform.deployed()
     return Finding(
         ok=deployed == release.tag,
-        observed={"before": earlier, "deployed": deployed, "recorded by run": found.run.id},
+        observed={"before": earlier, "deployed": deployed, "started": started, "recorded by run": found.run.id},
         expected={"deployed": release.tag},
         remedy="the platform started something else: look at its deployments, and start the release by hand",
         facts={ROLLED_BACK: {"run": found.run.id, "from": earlier, "to": release.tag}},
     )
+
+
+def _awaits_its_schema(env: Environment, found: Deployment) -> bool:
+    """Whether R.1.3 is to restore the database, and with it start the release."""
+    with database.connected(env) as connection:
+        return found.point is not None and database.revision(connection) != found.point.revision
 
 
 @check("The version that answers is the one that ran before")
@@ -115,7 +203,7 @@ def previous_version_answers(env: Environment, run: Run) -> Finding:
 
 @action("Restore the database if its schema has changed")
 def restore_database(env: Environment, run: Run) -> Finding:
-    """R.1.3: where the live revision is not the rollback point's, put the rollback point in the live one's place.
+    """R.1.3: where the live revision is not the previous release's, put the rollback point in the live one's place.
 
     The backup is proved and restored beside the live database first. Then the services stop, the live database is
     dumped with what was written since, and the two change names in one transaction: a restore that fails leaves the
@@ -124,20 +212,35 @@ def restore_database(env: Environment, run: Run) -> Finding:
     Raises
     ------
     Unanswerable
+        The release that ran before is not in place, so that it could not serve the data that it is given back.
         No rollback point was taken and the schema has changed; the dump cannot be restored; the names cannot change.
     """
     found = deployment_of(run)
     release = releases.find(env, found.previous)
+    deployed = platforms.connect(env).deployed()
+    if deployed != release.tag:
+        raise Unanswerable(
+            f"{deployed or 'nothing'} is deployed, not {release}, which is to serve the restored data; "
+            "nothing was touched",
+            remedy=f"put {release} in place first (R.1.2), then roll back again",
+        )
     with database.connected(env) as connection:
         live = database.revision(connection)
         name = connection.info.dbname
-    wanted = _revision(env, release, found)
+    wanted = ", ".join(database.heads(env, release)) or None
     if live == wanted:
-        return Finding(True, f"revision {live}: nothing to restore", f"revision {wanted}, as before the deployment")
+        return Finding(True, f"revision {live}: nothing to restore", f"revision {wanted}, which {release} knows")
     if found.point is None:
         raise Unanswerable(
             f"the schema has moved to {live}, and run {found.run.id} has taken no rollback point",
-            remedy=f"restore the newest dump in {env.backup.folder.name} by hand; nothing was touched",
+            remedy=f"nothing was touched; {_by_hand(env, wanted)}",
+        )
+    if found.point.revision != wanted:
+        return Finding(
+            ok=False,
+            observed=f"the live database is at revision {live}, the rollback point at {found.point.revision}",
+            expected=f"a rollback point of revision {wanted}, which {release} knows",
+            remedy=f"nothing was touched; {_by_hand(env, wanted)}",
         )
     unfit = _unfit(env, found.point, name)
     if unfit:
@@ -145,16 +248,23 @@ def restore_database(env: Environment, run: Run) -> Finding:
             ok=False,
             observed=unfit,
             expected=f"{found.point.file} as it was taken",
-            remedy=f"nothing was touched; restore another dump of revision {wanted} by hand",
+            remedy=f"nothing was touched; {_by_hand(env, wanted, found.point)}",
         )
     return backup.lack_of_space(env) or _exchange(env, release, found.point, live, name)
 
 
-def _revision(env: Environment, release: Release, found: Deployment) -> str | None:
-    """The revision to go back to: the rollback point's, else the newest that the previous release knows."""
-    if found.point is not None:
-        return found.point.revision
-    return ", ".join(database.heads(env, release)) or None
+def _by_hand(env: Environment, wanted: str | None, unfit: RollbackPoint | None = None) -> str:
+    """What to do where the rollback point does not bring `wanted` back: another dump, never a migration."""
+    for each in backups.kept(env):
+        taken = each.backup
+        if taken is None or (taken.revision, taken.database) != (wanted, database.name(env)):
+            continue
+        if unfit is None or taken.file != unfit.file:
+            return f"restore {taken.file} by hand, the newest dump of revision {wanted}"
+    return (
+        f"no dump in {env.backup.folder.name} says that it is of revision {wanted}: find one elsewhere; the "
+        "release's migrations only lead further away"
+    )
 
 
 def _unfit(env: Environment, point: RollbackPoint, name: str) -> list[str]:
@@ -193,8 +303,10 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
             kept, roles = _keep(env, release)
             aside = _swap(env, name, _name(address))
         except BaseException:
-            # The live database is as it was; the release is worth more on it than down.
-            platform.up(release)
+            # The live database is as it was; the release is worth more on it than down. What stood in the way of the
+            # exchange is what is told, even where the release does not start on that database; R.2.1 sees that.
+            with suppress(Unanswerable):
+                platform.up(release)
             raise
     try:
         platform.up(release)
@@ -307,4 +419,13 @@ def _rename(connection: psycopg.Connection[Any], live: str, restored: str, aside
 @check("The schema is the one that the previous release expects")
 def schema_fits(env: Environment, run: Run) -> Finding:
     """R.1.3: the live revision is the newest that the release put back knows."""
-    return database.at_head(env, releases.find(env, deployment_of(run).previous)).run()
+    release = releases.find(env, deployment_of(run).previous)
+    wanted = ", ".join(database.heads(env, release)) or None
+    with database.connected(env) as connection:
+        live = database.revision(connection)
+    return Finding(
+        ok=live == wanted,
+        observed={"revision": live},
+        expected={"revision": wanted, "of": release.tag},
+        remedy=_by_hand(env, wanted),
+    )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from runbook_lib import command
+from runbook_lib import command, platforms
+from runbook_lib import release as releases
 from runbook_lib.checks.dependencies import backend_folder, interpreter
 from runbook_lib.checks.dotenv import read
 from runbook_lib.command import Completed
@@ -300,4 +301,29 @@ def at_head(env: Environment, release: Release) -> Finding:
         observed={"current": list(current)},
         expected={"head": found[0]},
         remedy="run the migrations: item 8.1 applies them directly before the services start",
+    )
+
+
+@check("The database is at the head of the release that is deployed")
+def at_deployed_head(env: Environment) -> Finding:
+    """3.1, before anything: no deployment was left half done, so that a rollback point fits what rollback starts.
+
+    Raises
+    ------
+    Unanswerable
+        The platform, the database, or the deployed release's Alembic does not answer.
+    """
+    deployed = platforms.connect(env).deployed()
+    if deployed is None:
+        return Finding(True, "nothing is deployed: a first deployment", "the schema of what is deployed")
+    found = heads(env, releases.find(env, deployed))
+    with connected(env) as connection:
+        current = revisions(connection)
+    confirm = f" --confirm {env.name}" if env.kind == "production" else ""
+    return Finding(
+        ok=current == found,
+        observed={"deployed": deployed, "current": list(current)},
+        expected={"heads": list(found)},
+        remedy="an earlier deployment has moved the schema and started nothing on it, or somebody has by hand: take "
+        f"that back first (runbook rollback {env.name}{confirm}), for no rollback point taken now fits {deployed}",
     )

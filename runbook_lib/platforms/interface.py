@@ -83,7 +83,10 @@ class Platform(Protocol):
         ...
 
     def up(self, release: Release) -> None:
-        """Start every service on the release's tagged images; returns once all are up or raises Unanswerable."""
+        """Start every service on the release's tagged images; returns once all are up or raises Unanswerable.
+
+        Nothing of what runs is stopped before every image of the release is at hand.
+        """
         ...
 
     def down(self) -> None:

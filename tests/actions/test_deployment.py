@@ -172,6 +172,14 @@ def test_a_deployment_has_begun_with_its_first_action(env, named, record, status
     assert deployment.has_begun(recording.run) is begun
 
 
+def test_a_deployment_stays_begun_when_it_is_planned_once_more(env, named, record):
+    recording = record(named(env))
+    recording.phase(8)
+    for status in ("passed", "planned"):
+        recording.step(8, "8.1", "migrate.apply", kind="action", status=status)
+    assert deployment.has_begun(recording.run)
+
+
 def test_a_deployment_that_was_cut_off_within_its_action_has_begun(env, named, record):
     recording = record(named(env))
     recording.run.events.append(

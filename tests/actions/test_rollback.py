@@ -17,7 +17,7 @@ from runbook_lib.platforms import Image
 class Platform:
     """A platform in memory, which says what it was asked to do."""
 
-    def __init__(self, *, deployed="v1.0.0", tagged=True, up=None):
+    def __init__(self, *, deployed="v0.9.0", tagged=True, up=None):
         self.running, self.has_images, self.fault, self.done = deployed, tagged, up, []
 
     def deployed(self):
@@ -101,22 +101,82 @@ MOVED = ("0002", 101)
 
 
 def test_what_ran_before_is_started(live, deployed, platform):
-    used = platform()
+    used = platform(deployed="v1.0.0")
     finding = rollback.previous_release(live, deployed()).run()
     assert finding.ok
-    assert used.done == ["down", "up v0.9.0"]
+    assert used.done == ["up v0.9.0"]
     assert finding.facts["rolled_back"] == {"run": "000-v1.0.0", "from": "v1.0.0", "to": "v0.9.0"}
 
 
 def test_a_release_without_images_is_not_gone_back_to_and_nothing_is_stopped(live, deployed, platform):
-    used = platform(tagged=False)
+    used = platform(deployed="v1.0.0", tagged=False)
     with pytest.raises(Unanswerable, match=r"v0\.9\.0 has no images any more; nothing was stopped"):
         rollback.previous_release(live, deployed()).run()
     assert used.done == []
 
 
+def test_what_runs_goes_on_while_an_image_of_what_ran_before_is_missing(live, deployed, platform):
+    used = platform(deployed="v1.0.0", up=Unanswerable("v0.9.0 names no image of frontend"))
+    with pytest.raises(Unanswerable, match=r"v0\.9\.0 names no image of frontend"):
+        rollback.previous_release(live, deployed()).run()
+    assert "down" not in used.done
+
+
+class Particular(Platform):
+    """One whose release starts only on its own schema."""
+
+    def __init__(self, where, **options):
+        super().__init__(**options)
+        self.where = where
+
+    def up(self, release):
+        super().up(release)
+        if release.tag == "v0.9.0" and holds(self.where)[0] != "0001":
+            raise Unanswerable("backend is FATAL, expected RUNNING", remedy="read its log")
+
+
+def test_a_release_that_starts_only_on_its_own_schema_is_started_by_the_restoration(live, deployed, monkeypatch):
+    used = Particular(live, deployed="v1.0.0")
+    monkeypatch.setattr(platforms, "connect", lambda env: used)
+    recorded = deployed()
+    finding = rollback.previous_release(live, recorded).run()
+    assert finding.ok
+    assert finding.observed["started"].endswith("backend is FATAL, expected RUNNING")
+    assert finding.facts["rolled_back"]["to"] == "v0.9.0"
+    assert rollback.restore_database(live, recorded).run().ok
+    assert used.done == ["up v0.9.0", "down", "up v0.9.0"]
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["on its own schema", "with no rollback point"])
+def test_a_release_that_nothing_will_make_start_is_an_error(live, point, record, monkeypatch, recorded):
+    def refuse(release):
+        used.running = release.tag
+        raise Unanswerable("backend is FATAL")
+
+    used, recording = Platform(deployed="v1.0.0"), record(live)
+    used.up = refuse
+    recording.deployed(**({"rollback_point": asdict(point)} if recorded else {}))
+    if not recorded:
+        run(live, "UPDATE alembic_version SET version_num = '0002'")
+    monkeypatch.setattr(platforms, "connect", lambda env: used)
+    with pytest.raises(Unanswerable, match="backend is FATAL"):
+        rollback.previous_release(live, recording.run).run()
+
+
+def test_what_stood_in_the_way_is_told_where_the_release_does_not_start_either(live, deployed, monkeypatch):
+    def refuse(*_):
+        raise psycopg.errors.InsufficientPrivilege("must be owner of database")
+
+    used, recorded = Particular(live), deployed()
+    monkeypatch.setattr(platforms, "connect", lambda env: used)
+    monkeypatch.setattr(rollback, "_rename", refuse)
+    with pytest.raises(Unanswerable, match="could not change names"):
+        rollback.restore_database(live, recorded).run()
+    assert holds(live) == MOVED
+
+
 def test_a_platform_that_starts_something_else_fails(live, deployed, platform):
-    used = platform()
+    used = platform(deployed="v1.0.0")
     used.up = lambda release: None
     finding = rollback.previous_release(live, deployed()).run()
     assert not finding.ok
@@ -133,8 +193,55 @@ def test_without_a_record_there_is_nothing_to_go_back_to(live, record, platform)
 def test_a_first_deployment_and_a_planned_one_are_none_to_take_back(live, record):
     record(live).deployed(previous=None)
     record(live).deployed(status="planned")
-    with pytest.raises(Unanswerable, match="no run of"):
+    with pytest.raises(Unanswerable, match=r"has not recorded what ran before v1\.0\.0"):
         rollback.newest(live.name)
+
+
+@pytest.fixture
+def of_its_own(env, named, record):
+    """Open runs of one environment, in turn."""
+    where = named(env)
+    return lambda: record(where)
+
+
+def test_a_failed_redeployment_is_not_taken_back_to_what_an_older_deployment_replaced(of_its_own):
+    older, again = of_its_own(), of_its_own()
+    older.deployed("v0.9.0", deployed_at="2026-01-01T00:00:00+00:00")
+    older.run.events.append("phase ended", phase=8, outcome="passed", reason="")
+    again.deployed(None, deployed_at="2026-01-15T00:00:00+00:00")
+    for find in (lambda: rollback.deployment_of(again.run), lambda: rollback.newest(again.run.environment)):
+        with pytest.raises(Unanswerable, match=f"run {again.run.id} has not recorded what ran before") as caught:
+            find()
+        assert f"--run {older.run.id}" in caught.value.remedy
+        assert "written since 2026-01-01 00:00 UTC may be lost" in caught.value.remedy
+
+
+def test_what_ran_before_an_unfinished_deployment_of_the_same_release_is_carried_over(of_its_own):
+    unfinished, again, once_more = of_its_own(), of_its_own(), of_its_own()
+    unfinished.deployed("v0.9.0", deployed_at="2026-01-01T00:00:00+00:00")
+    again.deployed(None, deployed_at="2026-01-01T00:10:00+00:00")
+    once_more.deployed(None, deployed_at="2026-01-01T00:20:00+00:00")
+    found = rollback.deployment_of(once_more.run)
+    assert (found.run, found.previous) == (once_more.run, "v0.9.0")
+
+
+def test_what_was_taken_back_already_is_not_carried_over(of_its_own):
+    unfinished, own, again = of_its_own(), of_its_own(), of_its_own()
+    unfinished.deployed("v0.9.0", deployed_at="2026-01-01T00:00:00+00:00")
+    again.deployed(None, deployed_at="2026-01-15T00:00:00+00:00")
+    own.phase(90)
+    own.step(90, "R.1.2", "p", kind="action", facts={"rolled_back": {"run": unfinished.run.id, "from": "", "to": ""}})
+    with pytest.raises(Unanswerable, match="has not recorded what ran before"):
+        rollback.deployment_of(again.run)
+
+
+def test_another_releases_unfinished_deployment_is_not_carried_over(env, named, record):
+    where = named(env)
+    other, again = record(where, "v0.9.0"), record(where)
+    other.deployed("v1.0.1-broken", deployed_at="2026-01-01T00:00:00+00:00")
+    again.deployed(None, deployed_at="2026-01-01T00:10:00+00:00")
+    with pytest.raises(Unanswerable, match="has not recorded what ran before"):
+        rollback.deployment_of(again.run)
 
 
 def test_the_runs_own_deployment_counts_else_the_newest(live, record):
@@ -187,6 +294,32 @@ def test_a_changed_schema_is_restored_and_what_was_written_since_is_kept(live, p
     assert holds(live, other(live, aside)) == MOVED
     with backup.scratch_copy(live, replace(point, file=kept)) as address:
         assert holds(live, address) == MOVED
+
+
+def test_a_rollback_point_of_a_schema_that_was_left_half_deployed_is_not_restored(live, point, record, platform):
+    run(live, "UPDATE alembic_version SET version_num = '0002'")
+    late = backup.take(live, "v1.0.0")
+    used, recording = platform(), record(live)
+    recording.deployed(rollback_point=asdict(late))
+    for finding in (
+        rollback.restore_database(live, recording.run).run(),
+        rollback.schema_fits(live, recording.run).run(),
+    ):
+        assert not finding.ok
+        assert f"restore {point.file} by hand, the newest dump of revision 0001" in finding.remedy
+        assert "run the migrations" not in finding.remedy
+    assert holds(live) == ("0002", 100)
+    assert used.done == []
+
+
+def test_where_no_dump_is_of_the_wanted_revision_no_migration_is_advised(live, record, platform):
+    platform()
+    recording = record(live)
+    recording.deployed()
+    run(live, "UPDATE alembic_version SET version_num = '0002'")
+    finding = rollback.schema_fits(live, recording.run).run()
+    assert not finding.ok
+    assert "says that it is of revision 0001" in finding.remedy
 
 
 def test_the_schema_fits_the_release_that_was_put_back(live, deployed, platform):
@@ -261,6 +394,13 @@ def test_a_restore_that_fails_leaves_the_live_database_as_it_was(live, point, de
     used, before = platform(), databases(live)
     recorded = deployed(size=path.stat().st_size, sha256=dumps.digest(path))
     with pytest.raises(Unanswerable, match="pg_restore"):
+        rollback.restore_database(live, recorded).run()
+    untouched(live, used, before)
+
+
+def test_no_data_is_given_back_to_a_release_that_is_not_in_place(live, deployed, platform):
+    used, recorded, before = platform(deployed="v1.0.0"), deployed(), databases(live)
+    with pytest.raises(Unanswerable, match=r"v1\.0\.0 is deployed, not v0\.9\.0, .*; nothing was touched"):
         rollback.restore_database(live, recorded).run()
     untouched(live, used, before)
 

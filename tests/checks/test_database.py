@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.checks import database
 from runbook_lib.environment import Secret
@@ -81,6 +82,26 @@ def test_heads_are_read(env, monkeypatch, listed, found):
 
     monkeypatch.setattr(database, "run_in_release", lambda *a, **k: Completed((), 0, listed, 0.0))
     assert database.heads(env, Release("v1", "0" * 40, env.application.releases)) == found
+
+
+def test_the_schema_is_that_of_what_is_deployed(env):
+    finding = database.at_deployed_head(env).run()
+    assert finding.ok, finding.observed
+    assert finding.observed["deployed"] == platforms.connect(env).deployed()
+
+
+@pytest.mark.parametrize("current", [("0002",), ()], ids=["half deployed", "never migrated"])
+def test_a_schema_that_is_not_that_of_what_is_deployed(env, monkeypatch, current):
+    monkeypatch.setattr(database, "revisions", lambda connection: current)
+    finding = database.at_deployed_head(env).run()
+    assert not finding.ok
+    assert finding.observed["current"] == list(current)
+    assert f"runbook rollback {env.name}" in finding.remedy
+
+
+def test_where_nothing_is_deployed_no_schema_is_expected(env, tmp_path):
+    settings = env.platform.model_copy(update={"folder": tmp_path})
+    assert database.at_deployed_head(env.model_copy(update={"platform": settings})).run().ok
 
 
 PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=20)

@@ -108,6 +108,21 @@ def test_a_release_without_images_is_not_started(platform: Supervisor, old_relea
     assert platform.deployed() == "v0.9.0"
 
 
+def test_a_release_that_lacks_one_image_stops_nothing(platform: Supervisor, old_release: Release) -> None:
+    before = service(platform, "backend").started
+    half = Release("v9.9.9", old_release.commit, old_release.folder)
+    image = next(image for image in platform.tagged(old_release) if image.service == "backend")
+    platform.tag(half, [image])
+    try:
+        with pytest.raises(Unanswerable, match=r"v9\.9\.9 names no image of frontend"):
+            platform.up(half)
+    finally:
+        for tag in platform.settings.folder.glob("images/*/tags/v9.9.9"):
+            tag.unlink()
+    assert service(platform, "backend").started == before
+    assert platform.deployed() == "v0.9.0"
+
+
 def test_a_release_that_is_not_checked_out_is_not_built(
     platform: Supervisor, old_release: Release, tmp_path: Path
 ) -> None:
