@@ -216,7 +216,8 @@ def scratch_copy(env: Environment, point: RollbackPoint) -> Iterator[str]:
 def scratch_database(env: Environment) -> Iterator[str]:
     """An empty database, dropped afterwards in any case.
 
-    On the same server under a name of its own, or the one that ``backup.scratch`` names, which must not exist yet.
+    On the same server under a name of its own, with the live database's encoding and locale; or the one that
+    ``backup.scratch`` names, which must not exist yet.
 
     Raises
     ------
@@ -232,7 +233,12 @@ def scratch_database(env: Environment) -> Iterator[str]:
     with database.connected(env, maintenance) as connection:
         try:
             # template0 has nothing of this site's own, which the dump brings along.
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+            create = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
+            # Another server may not know the live one's locale.
+            options = _encoding_and_locale(connection) if env.backup.scratch is None else {}
+            connection.execute(
+                sql.SQL(" ").join([create, *(sql.SQL(each) + sql.Literal(value) for each, value in options.items())])
+            )
         except psycopg.errors.InsufficientPrivilege as error:
             role = connection.info.user
             raise Unanswerable(
@@ -248,6 +254,30 @@ def scratch_database(env: Environment) -> Iterator[str]:
     finally:
         with database.connected(env, maintenance) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _encoding_and_locale(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """The options of CREATE DATABASE that make another database sort and compare as the connected one does.
+
+    Source: https://www.postgresql.org/docs/current/catalog-pg-database.html, whose columns differ between versions.
+    """
+    row = connection.execute(
+        "SELECT to_jsonb(d), pg_encoding_to_char(encoding) FROM pg_database AS d WHERE datname = current_database()"
+    ).fetchone()
+    assert row is not None
+    told, encoding = row
+    provider = {"c": "libc", "i": "icu", "b": "builtin"}.get(told.get("datlocprovider"))
+    locale = told.get("datlocale") or told.get("daticulocale")
+    options = {
+        "ENCODING ": encoding,
+        "LC_COLLATE ": told["datcollate"],
+        "LC_CTYPE ": told["datctype"],
+        "LOCALE_PROVIDER ": provider,
+        "ICU_LOCALE ": locale if provider == "icu" else None,
+        "ICU_RULES ": told.get("daticurules"),
+        "BUILTIN_LOCALE ": locale if provider == "builtin" else None,
+    }
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _scratch_addresses(env: Environment) -> tuple[str, str]:

@@ -296,8 +296,11 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
     with backup.scratch_copy(beside, point) as address:
         with database.connected(env, address) as connection:
             restored = {"revision": database.revision(connection), "rows": database.row_counts(connection)}
+            given = _properties(connection)
         if restored != expected:
             return Finding(False, restored, expected, "the dump does not hold what it should; nothing was touched")
+        with database.connected(env) as connection:
+            lost = sorted(_properties(connection) - given)
         platform.down()
         try:
             kept, roles = _keep(env, release)
@@ -327,11 +330,38 @@ def _exchange(env: Environment, release: Release, point: RollbackPoint, live: st
             "SHA-256 of the dump": kept.sha256,
             "old database kept as": aside,
             "roles whose grants are to be given again": roles or "none",
+            "to be set again by hand, as the old database has it": lost or "none",
         },
         expected=f"revision {point.revision}; what was written since the backup kept in a dump",
         tables=(Table(ROWS, rows),),
         facts={RESTORED: {"from": point.file, "kept": kept.file, "old database": aside}},
     )
+
+
+def _properties(connection: psycopg.Connection[Any]) -> set[str]:
+    """What is set on the connected database itself, which no dump of its contents holds.
+
+    Settings are told by their names alone, for a value may be a secret.
+    """
+    rows = connection.execute(
+        """
+        SELECT CASE setrole WHEN 0 THEN 'ALTER DATABASE' ELSE 'ALTER ROLE ' || setrole::regrole || ' IN DATABASE' END
+               || ' … SET ' || split_part(setting, '=', 1)
+        FROM pg_db_role_setting, unnest(setconfig) AS setting, pg_database AS d
+        WHERE setdatabase = d.oid AND datname = current_database()
+        UNION ALL
+        SELECT 'privileges on the database: '
+               || array(SELECT unnest(coalesce(datacl, acldefault('d', datdba)))::text ORDER BY 1)::text
+        FROM pg_database WHERE datname = current_database()
+        UNION ALL
+        SELECT 'connection limit of the database: ' || datconnlimit FROM pg_database WHERE datname = current_database()
+        UNION ALL
+        SELECT 'privileges on the schema ' || nspname || ': '
+               || array(SELECT unnest(coalesce(nspacl, acldefault('n', nspowner)))::text ORDER BY 1)::text
+        FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+        """
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def _keep(env: Environment, release: Release) -> tuple[RollbackPoint, list[str]]:

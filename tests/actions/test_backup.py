@@ -171,6 +171,20 @@ def test_the_daily_backup_says_what_it_is(live):
     assert stat.S_IMODE(backups.metadata_of(path).stat().st_mode) == 0o600
 
 
+def test_a_scratch_database_sorts_and_encodes_as_the_live_one(env, tmp_path, on_database):
+    name = f"{backup.SCRATCH_PREFIX}latin"
+    create = f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    columns = "pg_encoding_to_char(encoding), datcollate, datctype"
+    query = f"SELECT {columns} FROM pg_database WHERE datname = current_database()"
+    try:
+        run(env, create)
+        latin = on_database(tmp_path, database.with_database(database.url(env), name))
+        with backup.scratch_database(latin) as address, database.connected(latin, address) as connection:
+            assert connection.execute(query).fetchone() == ("LATIN1", "C", "C")
+    finally:
+        run(env, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
 def test_a_restore_target_that_is_the_live_database_is_refused(live):
     before = databases(live)
     for address in (database.url(live), database.url(live).replace("postgresql:", "postgresql+psycopg:")):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import asdict, replace
 
@@ -287,6 +288,7 @@ def test_a_changed_schema_is_restored_and_what_was_written_since_is_kept(live, p
     assert holds(live) == ("0001", 100)
     assert finding.observed["rows written since the backup"] == 1
     assert finding.observed["roles whose grants are to be given again"] == "none"
+    assert finding.observed["to be set again by hand, as the old database has it"] == "none"
     assert ("public.scans", 100, 101, 1, 100) in finding.tables[0].rows
     assert ("public.domains", None, 1, 0, None) in finding.tables[0].rows
     kept, aside = finding.facts["restored_database"]["kept"], finding.facts["restored_database"]["old database"]
@@ -463,6 +465,22 @@ def test_roles_with_grants_are_named(live, deployed, platform):
     run(live, "GRANT SELECT ON scans TO pg_monitor")
     finding = rollback.restore_database(live, deployed()).run()
     assert finding.observed["roles whose grants are to be given again"] == ["pg_monitor"]
+
+
+def test_what_was_set_on_the_database_itself_is_named(live, deployed, platform):
+    platform()
+    name = database.name(live)
+    run(live, f"ALTER DATABASE {name} SET search_path = 'public', 'very-secret'")
+    run(live, f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+    run(live, f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET work_mem = '8MB'")
+    finding = rollback.restore_database(live, deployed()).run()
+    assert finding.ok
+    lost = finding.observed["to be set again by hand, as the old database has it"]
+    assert "ALTER DATABASE … SET search_path" in lost
+    assert any(re.fullmatch(r"ALTER ROLE \S+ IN DATABASE … SET work_mem", each) for each in lost)
+    assert any(each.startswith("privileges on the database: ") for each in lost)
+    assert len(lost) == 3
+    assert "very-secret" not in repr(finding)
 
 
 def test_too_little_space_stops_it_before_anything_is_touched(live, deployed, platform, monkeypatch):
