@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import psycopg
 
 SCRATCH_PREFIX: Final = "runbook_scratch_"
+DROP_SECONDS: Final = 30.0
 
 
 @action("Take the rollback point before {release}")
@@ -253,7 +254,33 @@ def scratch_database(env: Environment) -> Iterator[str]:
         yield address
     finally:
         with database.connected(env, maintenance) as connection:
+            _drop(connection, name)
+
+
+def _drop(connection: psycopg.Connection[Any], name: str) -> None:
+    """Drop a scratch database with whoever is in it.
+
+    Raises
+    ------
+    Unanswerable
+        It could not be dropped for :data:`DROP_SECONDS`.
+    """
+    import psycopg
+    from psycopg import sql
+
+    deadline = time.monotonic() + DROP_SECONDS
+    while True:
+        try:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            return
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse) as error:
+            # An autovacuum worker is in it, which only a superuser may end; it soon ends by itself.
+            if time.monotonic() > deadline:
+                raise Unanswerable(
+                    f"the scratch database {name} could not be dropped: {error.diag.message_primary or error}",
+                    remedy=f'drop it by hand: DROP DATABASE "{name}" WITH (FORCE)',
+                ) from error
+            time.sleep(0.2)
 
 
 def _encoding_and_locale(connection: psycopg.Connection[Any]) -> dict[str, str]:

@@ -185,6 +185,27 @@ def test_a_scratch_database_sorts_and_encodes_as_the_live_one(env, tmp_path, on_
         run(env, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+class Vacuumed:
+    """A connection to a server whose autovacuum worker is in the database for so many attempts to drop it."""
+
+    def __init__(self, attempts):
+        self.attempts = attempts
+
+    def execute(self, query):
+        self.attempts -= 1
+        if self.attempts >= 0:
+            raise psycopg.errors.InsufficientPrivilege("permission denied to terminate process")
+
+
+def test_a_scratch_database_is_dropped_once_autovacuum_has_left_it(monkeypatch):
+    server = Vacuumed(2)
+    backup._drop(server, "scratch")
+    assert server.attempts == -1
+    monkeypatch.setattr(backup, "DROP_SECONDS", 0.0)
+    with pytest.raises(Unanswerable, match="scratch could not be dropped: permission denied"):
+        backup._drop(Vacuumed(1000), "scratch")
+
+
 def test_a_restore_target_that_is_the_live_database_is_refused(live):
     before = databases(live)
     for address in (database.url(live), database.url(live).replace("postgresql:", "postgresql+psycopg:")):
