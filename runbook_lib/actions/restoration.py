@@ -45,16 +45,11 @@ def restore(env: Environment) -> Finding:
     Unanswerable
         The newest dump does not say what it is, no scratch database can be made, or pg_restore does not succeed.
     """
-    newest = backups.newest(env)
-    if newest is None:
-        return backups.none_taken(env)
     times = _Stopwatch()
-    damaged = _damaged(env, newest, times)
-    if damaged:
-        return damaged
-    with dumping.scratch_database(env) as address:
-        dumping.restore(env, env.backup.folder / newest.file, address)
-        times.lap("restore")
+    newest = _verified(env, times)
+    if isinstance(newest, Finding):
+        return newest
+    with _restored(env, newest, times) as address:
         with database.connected(env, address) as connection:
             restored = database.contents(connection, timeout=env.limits.backup)
             revision = database.revision(connection)
@@ -89,18 +84,31 @@ def restore(env: Environment) -> Finding:
     )
 
 
-def _damaged(env: Environment, newest: Backup, times: _Stopwatch) -> Finding | None:
+def _verified(env: Environment, times: _Stopwatch) -> Backup | Finding:
+    """The newest backup, its file as it was written; else the finding that says what is wrong."""
+    newest = backups.newest(env)
+    if newest is None:
+        return backups.none_taken(env)
     progress(f"verifying {newest.file}")
     found = backups.faults(env, newest)
     times.lap("verify the file")
     if not found:
-        return None
+        return newest
     return Finding(
         ok=False,
         observed=found,
         expected=f"the dump of {newest.database} as it was written: {newest.size:,} bytes, {newest.sha256[:12]}…",
         remedy=f"move it away and take another: runbook backup {env.name}; find out what changed it",
     )
+
+
+@contextmanager
+def _restored(env: Environment, backup: Backup, times: _Stopwatch) -> Iterator[str]:
+    """The address of a scratch database that holds `backup`."""
+    with dumping.scratch_database(env) as address:
+        dumping.restore(env, env.backup.folder / backup.file, address)
+        times.lap("restore")
+        yield address
 
 
 def _comparison(taken: Mapping[str, TableContent], restored: Mapping[str, TableContent]) -> Table:
@@ -125,16 +133,11 @@ def recover(env: Environment, release: Release) -> Finding:
     Unanswerable
         As :func:`restore`; or the release is not installed.
     """
-    newest = backups.newest(env)
-    if newest is None:
-        return backups.none_taken(env)
     times = _Stopwatch()
-    damaged = _damaged(env, newest, times)
-    if damaged:
-        return damaged
-    with dumping.scratch_database(env) as address:
-        dumping.restore(env, env.backup.folder / newest.file, address)
-        times.lap("restore")
+    newest = _verified(env, times)
+    if isinstance(newest, Finding):
+        return newest
+    with _restored(env, newest, times) as address:
         progress("migrating what was restored")
         upgrade = migrate.alembic(env, release, address, "upgrade", "head")
         times.lap("migrate")

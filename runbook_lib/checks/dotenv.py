@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -286,27 +286,30 @@ def redis_url(env: Environment, name: str = "REDIS_URL") -> Finding:
 @check("CORS_ORIGINS holds no wildcard")
 def cors_without_wildcard(env: Environment, name: str = "CORS_ORIGINS") -> Finding:
     """5.4.1: no origin in the .env file stands for others, neither as ``*`` nor as a part of one."""
-    value = read(env.dotenv.file).get(name, "")
-    try:
-        listed = origins(value)
-    except ValueError as error:
-        return _finding(env, name, [f"is neither a JSON list nor one with commas: {error}"], "a list of origins")
-    faults = [f"{origin} is a wildcard" for origin in listed if "*" in origin]
-    return _finding(env, name, faults if listed else ["names no origin"], "origins without *")
+    return _origins_finding(
+        env, name, lambda origin: "is a wildcard" if "*" in origin else "", expected="origins without *"
+    )
 
 
 @check("CORS_ORIGINS lists production's domains only")
 def cors_origins(env: Environment, name: str = "CORS_ORIGINS") -> Finding:
     """Every origin is https and within the environment's domains; no wildcard, not this machine."""
-    value = read(env.dotenv.file).get(name, "")
+    return _origins_finding(
+        env,
+        name,
+        lambda origin: origin_fault(origin, env.domains),
+        expected=f"https origins within {', '.join(env.domains)}",
+    )
+
+
+def _origins_finding(env: Environment, name: str, fault: Callable[[str], str], expected: str) -> Finding:
+    """The origins that the setting lists; `fault` says what is wrong with one, empty where nothing is."""
     try:
-        listed = origins(value)
+        listed = origins(read(env.dotenv.file).get(name, ""))
     except ValueError as error:
         return _finding(env, name, [f"is neither a JSON list nor one with commas: {error}"], "a list of origins")
-    faults = [f"{origin} {fault}" for origin in listed if (fault := origin_fault(origin, env.domains))]
-    return _finding(
-        env, name, faults if listed else ["names no origin"], f"https origins within {', '.join(env.domains)}"
-    )
+    faults = [f"{origin} {found}" for origin in listed if (found := fault(origin))]
+    return _finding(env, name, faults if listed else ["names no origin"], expected)
 
 
 @check("SENTRY_DSN is a DSN")
