@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from runbook_lib.checks import links
+from runbook_lib.checks import links, monitors
 from runbook_lib.checks.links import Link, Outcome
 from runbook_lib.environment import Channel, Environment
 from runbook_lib.errors import Unanswerable, Waiting
-from runbook_lib.step import Finding, Table, check, progress
+from runbook_lib.step import Finding, Table, check
 
 FACT: Final = "announcement"
-_POLL_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,16 +81,16 @@ def arrived(env: Environment, facts: Mapping[str, Any]) -> Finding:
 def _found(env: Environment, channel: Channel, id: str, deadline: float) -> bool:
     """Whether the channel shows `id` before `deadline`. Raises Unanswerable where it does not answer."""
     link = Link(channel.title, channel.confirmation)
-    while True:
+
+    def look() -> bool | None:
         page = links.visit(env, link)
         if page.outcome is not Outcome.ANSWERS:
             raise Unanswerable(
                 f"where {channel.title} confirms what arrived: {page.seen}",
                 remedy="correct the channel's confirmation address, or look for the announcement by hand",
             )
-        if id in page.body:
-            return True
-        if time.monotonic() >= deadline:
-            return False
-        progress(f"waiting for announcement {id} in {channel.title}")
-        time.sleep(_POLL_SECONDS)
+        return True if id in page.body else None
+
+    message = f"waiting for announcement {id} in {channel.title}"
+    seen, _ = monitors.wait_for(look, deadline - time.monotonic(), message)
+    return seen is not None
