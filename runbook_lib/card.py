@@ -87,6 +87,8 @@ def _step_html(step: StepResult) -> str:
         lines.append(_row("reason", step.reason))
     else:
         lines.append(_row("observed", step.observed) + _row("expected", step.expected))
+    if step.note:
+        lines.append(_row("note", step.note))
     if step.remedy and step.status not in (Status.PASSED, Status.SKIPPED):
         lines.append(_row("do next", step.remedy))
     lines += [_table(table) for table in step.tables]
@@ -141,6 +143,7 @@ def _item_text(result: ItemResult) -> str:
             if step.reason
             else f"    observed {shorten(step.observed)}; expected {shorten(step.expected)}"
         )
+        lines += [f"    {step.note}"] if step.note else []
         if step.remedy and step.status not in (Status.PASSED, Status.SKIPPED):
             lines.append(f"    do next: {step.remedy}")
     return "\n".join(lines)

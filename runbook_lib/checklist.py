@@ -10,16 +10,18 @@ from pathlib import Path
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.step import Kind
 
+SIGN_OFF = 17
 ROLLBACK = 90
 
 
 @dataclass(frozen=True)
 class Item:
-    """A line of the checklist."""
+    """A line of the checklist; `role` is whose signature it is, empty where none is asked for."""
 
     id: str
     text: str
     kind: Kind
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def phases() -> tuple[Phase, ...]:
             row["number"],
             row["title"],
             row["notebook"],
-            tuple(Item(item["id"], item["text"], Kind(item["kind"])) for item in row["item"]),
+            tuple(Item(item["id"], item["text"], Kind(item["kind"]), item.get("role", "")) for item in row["item"]),
         )
         for row in rows
     )

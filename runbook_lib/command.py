@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from runbook_lib.errors import Unanswerable
@@ -63,26 +66,51 @@ def run(
         The program is missing, or took longer than `timeout`.
     """
     words = tuple(str(word) for word in argv)
+    _refuse_missing(words[0], cwd, env or {})
     started = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        missing = cwd if cwd is not None and not cwd.is_dir() else words[0]
-        raise Unanswerable(f"{missing} was not found", remedy=f"install or create {missing}") from error
-    except PermissionError as error:
-        raise Unanswerable(f"{words[0]} may not be run", remedy="check the file's permissions") from error
+    process = subprocess.Popen(
+        (*_dying_with_us(), *words),
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
     output = _communicate(process, words, stdin, timeout)
     return Completed(words, process.returncode, output, time.monotonic() - started)
+
+
+def _refuse_missing(program: str, cwd: Path | None, env: Mapping[str, str]) -> None:
+    """Raise Unanswerable where there is no such program, none that may be run, or no folder to run it in."""
+    if cwd is not None and not cwd.is_dir():
+        raise Unanswerable(f"{cwd} was not found", remedy=f"install or create {cwd}")
+    place = str((cwd or Path.cwd()) / program) if "/" in program else program
+    if shutil.which(place, path=env.get("PATH")) is None:
+        if "/" in program and Path(place).exists():
+            raise Unanswerable(f"{program} may not be run", remedy="check the file's permissions")
+        raise Unanswerable(f"{program} was not found", remedy=f"install or create {program}")
+
+
+@cache
+def _dying_with_us() -> tuple[str, ...]:
+    """Words before a command that end it when this process is killed, so that nothing goes on behind a resumed run."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+
+
+def die_with_parent() -> None:
+    """Have the system kill this process when its parent ends, however it ends; Linux alone knows how (prctl(2))."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_parent_death_signal = 1
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _communicate(process: subprocess.Popen[str], words: tuple[str, ...], stdin: str, timeout: float) -> str:

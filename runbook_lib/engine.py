@@ -36,7 +36,7 @@ from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RunbookError
 from runbook_lib.home import home
 from runbook_lib.record import archive, manifest
-from runbook_lib.record.archive import Run
+from runbook_lib.record.archive import Run, Way
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import MIME
 
@@ -44,6 +44,8 @@ Watch = Callable[[Mapping[str, Any]], None]
 START_SECONDS = 60
 CELL_SECONDS = 900.0
 INTERRUPT_SECONDS = 5.0
+FIRST_CELL = "import runbook_lib.phase, IPython.display, runbook_lib.command; runbook_lib.command.die_with_parent()"
+"""What every notebook imports; and no kernel may go on acting when nobody supervises it any more."""
 EXTRA_ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShell.system_raise_on_error=True"]
 
 
@@ -132,7 +134,7 @@ async def _make_ready(client: AsyncKernelClient) -> None:
     client.start_channels()
     await client.wait_for_ready(timeout=START_SECONDS)
     client.allow_stdin = False
-    client.execute("import runbook_lib.phase, IPython.display", silent=True, store_history=False)
+    client.execute(FIRST_CELL, silent=True, store_history=False)
 
 
 class RunbookEngine(Engine):  # type: ignore[misc]
@@ -309,7 +311,7 @@ def _with_run(nb: Any, values: Mapping[str, Any], env: Environment) -> tuple[Any
         return nb, archive.find(values["run_id"], env.name)
     release = releases.find(env, values["release"])
     given = nb.metadata.papermill.get("parameters", {})
-    run = archive.create(env, release, supervised=True, parameters=dict(given))
+    run = archive.create(env, release, Way.ENGINE, parameters=dict(given))
     return parameterize_notebook(nb, {**given, "run_id": run.id}), run
 
 

@@ -13,13 +13,13 @@ from runbook_lib import checklist
 from runbook_lib import release as releases
 from runbook_lib.actions import deployment, rollback
 from runbook_lib.actions.rollback import Deployment
-from runbook_lib.checklist import Phase
+from runbook_lib.checklist import SIGN_OFF, Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.home import home
 from runbook_lib.planning import PlannedItem, planning
 from runbook_lib.record import archive, manifest
-from runbook_lib.record.archive import Run
+from runbook_lib.record.archive import Run, Way
 from runbook_lib.record.summary import PhaseSummary, RunSummary, summarize
 from runbook_lib.release import Release
 from runbook_lib.step import Status
@@ -53,10 +53,11 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is to be carried out; every field is a parameter of every notebook."""
+    """How a run is to be carried out; `notes` are the operator's own words for the deployment record."""
 
     dry_run: bool = False
     confirm: str = ""
+    notes: str = ""
 
 
 def select(first: int | None = None, only: Sequence[int] = ()) -> tuple[Phase, ...]:
@@ -87,16 +88,19 @@ def plan(env: Environment, release: Release, phases: Sequence[Phase]) -> list[Pl
     return planned
 
 
-def open_run(env: Environment, release: Release, phases: Sequence[Phase], options: Options) -> Run:
-    """A new run, supervised, with the operator's choices recorded."""
+def open_run(
+    env: Environment, release: Release, phases: Sequence[Phase], options: Options, way: Way = Way.HEADLESS
+) -> Run:
+    """A new run with the operator's choices recorded."""
     return archive.create(
         env,
         release,
-        supervised=True,
+        way,
         parameters={
             "release": release.tag,
             "dry_run": options.dry_run,
             "confirm": options.confirm,
+            "notes": options.notes,
             "phases": [phase.number for phase in phases],
         },
     )
@@ -170,7 +174,7 @@ def run(
 
             def carry_out(phase: Phase) -> str:
                 watcher.phase_started(phase)
-                _execute(run, phase, parameters(run, release, options), kernels, watcher)
+                _execute(run, phase, parameters(run, release, options, phase), kernels, watcher)
                 watcher.phase_ended(summarize(run).phases[-1])
                 return _outcome(run)
 
@@ -273,9 +277,10 @@ def _post_mortem(summary: RunSummary) -> str:
     return kept[0] if kept else "see the cards of 90_rollback.ipynb, for no post-mortem was written"
 
 
-def parameters(run: Run, release: Release, options: Options) -> dict[str, Any]:
-    """What every notebook of the run is given."""
-    return {
+def parameters(run: Run, release: Release, options: Options, phase: Phase) -> dict[str, Any]:
+    """What the notebook of `phase` is given."""
+    notes = {"notes": options.notes} if phase.number == SIGN_OFF else {}
+    return notes | {
         "environment": run.environment,
         "release": release.tag,
         "run_id": run.id,
@@ -288,6 +293,7 @@ def _execute(run: Run, phase: Phase, parameters: Mapping[str, Any], kernels: Any
     import papermill
     from papermill.exceptions import PapermillException
 
+    run.set_aside(phase)
     try:
         papermill.execute_notebook(
             home().notebooks / phase.notebook,
@@ -312,7 +318,7 @@ def prepare_lab(run: Run, release: Release, phases: Sequence[Phase], options: Op
         papermill.execute_notebook(
             home().notebooks / phase.notebook,
             run.notebook(phase),
-            parameters=parameters(run, release, options),
+            parameters=parameters(run, release, options, phase),
             prepare_only=True,
             progress_bar=False,
         )

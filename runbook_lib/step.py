@@ -17,6 +17,8 @@ from typing import Any, ParamSpec
 from runbook_lib.errors import Waiting
 
 P = ParamSpec("P")
+ATTEST = "attest"
+"""The name of the step that waits for a person's word."""
 
 
 class Status(StrEnum):
@@ -88,13 +90,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Step:
-    """One bound, not yet run, check, action or attestation."""
+    """One bound, not yet run, check, action or attestation.
+
+    `done` looks whether an action has been carried out already, after it was cut off; None where it may be repeated
+    without harm.
+    """
 
     kind: Kind
     name: str
     title: str
     arguments: Mapping[str, Any]
     function: Callable[[], Finding] = field(repr=False)
+    done: Callable[[], Finding] | None = field(default=None, repr=False)
 
     def run(self) -> Finding:
         """Run it. Raises whatever the function raises; only the executor may catch it."""
@@ -112,12 +119,28 @@ def check(title: str) -> Callable[[Callable[P, Finding]], Callable[P, Step]]:
     return _binder(Kind.CHECK, title)
 
 
-def action(title: str) -> Callable[[Callable[P, Finding]], Callable[P, Step]]:
-    """Make a function that changes something into one that binds an action; `title` as in :func:`check`."""
-    return _binder(Kind.ACTION, title)
+def action(
+    title: str, *, done: Callable[..., Finding] | None = None
+) -> Callable[[Callable[P, Finding]], Callable[P, Step]]:
+    """Make a function that changes something into one that binds an action.
+
+    An action must bear to be repeated after it was cut off at any instant: it looks at what is there before it changes
+    it. One that would do harm or be of no use twice says by `done` how to find out that it was carried out.
+
+    Parameters
+    ----------
+    title:
+        As in :func:`check`.
+    done:
+        Takes the action's own arguments and only looks; ok where nothing is left to do, with the facts that the
+        action itself would have left.
+    """
+    return _binder(Kind.ACTION, title, done)
 
 
-def _binder(kind: Kind, title: str) -> Callable[[Callable[P, Finding]], Callable[P, Step]]:
+def _binder(
+    kind: Kind, title: str, done: Callable[..., Finding] | None = None
+) -> Callable[[Callable[P, Finding]], Callable[P, Step]]:
     def decorate(function: Callable[P, Finding]) -> Callable[P, Step]:
         signature = inspect.signature(function)
         module = function.__module__.rpartition(".")[2]
@@ -132,6 +155,7 @@ def _binder(kind: Kind, title: str) -> Callable[[Callable[P, Finding]], Callable
                 title=title.format(**bound.arguments),
                 arguments=dict(bound.arguments),
                 function=functools.partial(function, *args, **kwargs),
+                done=functools.partial(done, *args, **kwargs) if done else None,
             )
 
         return bind
@@ -145,7 +169,18 @@ def attest(statement: str) -> Step:
     def wait() -> Finding:
         raise Waiting("nobody has attested this yet", remedy="the person responsible attests it before sign-off")
 
-    return Step(Kind.ATTEST, "attest", statement, {"statement": statement}, wait)
+    return Step(Kind.ATTEST, ATTEST, statement, {"statement": statement}, wait)
+
+
+def signature(role: str) -> Step:
+    """Bind a sign-off: pending, for it is given by `role`'s key on the sealed record, which holds this very step."""
+
+    def wait() -> Finding:
+        raise Waiting(
+            "given on the sealed record", remedy=f"runbook seal RUN, then runbook sign RUN --role {role} --key FILE"
+        )
+
+    return Step(Kind.ATTEST, "signature", f"The {role} signs the sealed record", {"role": role}, wait)
 
 
 def not_built(statement: str) -> Step:

@@ -8,6 +8,7 @@ import runbook_lib
 from runbook_lib.errors import ConfigurationError, GateFailed, NotApplicable, RecordError, Unanswerable, Waiting
 from runbook_lib.planning import planning
 from runbook_lib.record import archive
+from runbook_lib.record.archive import Way
 from runbook_lib.record.summary import summarize
 from runbook_lib.step import Evidence, Finding, Status, Table, action, check
 
@@ -191,7 +192,7 @@ def test_wrong_names_are_refused_with_those_that_exist(mini, parameters, sentenc
 def test_a_run_is_never_overwritten(mini):
     phase = begin()
     with pytest.raises(RecordError, match="exists already and is never overwritten"):
-        archive.create(phase.env, phase.release, supervised=True, run_id=phase.run.id)
+        archive.create(phase.env, phase.release, Way.HEADLESS, run_id=phase.run.id)
 
 
 def test_an_unknown_item_is_refused(mini):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import logging
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.actions.deployment import DEPLOYED_AT, PREVIOUS
-from runbook_lib.checks.announcement import FACT, Announced, announced
+from runbook_lib.checks.announcement import FACT, Announced, announced, arrived
 from runbook_lib.environment import Channel, Environment, secret_parts
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.record.masking import Mask
@@ -58,7 +58,13 @@ class Delivery:
     said: str
 
 
-@action("Announce {release} in the channels of {env}")
+def _is_announced(env: Environment, release: Release, facts: Mapping[str, Any]) -> Finding:
+    """Whether every channel that can be asked shows this deployment's announcement."""
+    sent = _to_send(env, release, facts)
+    return replace(arrived(env, sent.facts()).run(), facts=sent.facts())
+
+
+@action("Announce {release} in the channels of {env}", done=_is_announced)
 def deployment(env: Environment, release: Release, facts: Mapping[str, Any]) -> Finding:
     """15.2.1: one message to every declared channel, through apprise; what this run announced is not sent again.
 
@@ -77,11 +83,18 @@ def deployment(env: Environment, release: Release, facts: Mapping[str, Any]) -> 
             False, f"{deployed or 'nothing'} is deployed", release.tag, "deploy it first (8.1); nothing was sent"
         )
     services = tuple((channel, _service(env, channel)) for channel in _channels(env))
-    sent = Announced(secrets.token_hex(6), release.tag, datetime.now(UTC).isoformat(timespec="seconds"))
+    sent = _to_send(env, release, facts)
     # The id is how the message is known again; no template may forget it.
     message = f"{render(env, release, facts)}\n\nAnnouncement {sent.id}"
     deliveries = [_send(env, channel, service, f"{release} on {env}", message) for channel, service in services]
     return _judged(deliveries, sent, message)
+
+
+def _to_send(env: Environment, release: Release, facts: Mapping[str, Any]) -> Announced:
+    """This deployment's announcement; its id is the same however often it is asked for, so that it is known again."""
+    deployment = f"{env.name} {release.commit} {facts.get(DEPLOYED_AT, '')}"
+    id = hashlib.sha256(deployment.encode()).hexdigest()[:12]
+    return Announced(id, release.tag, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _channels(env: Environment) -> tuple[Channel, ...]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import migrate
-from runbook_lib.checks import readiness
+from runbook_lib.checks import http, readiness
 from runbook_lib.checks import staging as stage
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
@@ -139,7 +139,18 @@ def before(env: Environment, release: Release) -> Finding:
     )
 
 
-@action("Start every service on {release}")
+def _is_deployed(env: Environment, release: Release) -> Finding:
+    """Whether the platform has the release in place, and it is the one that answers."""
+    deployed = platforms.connect(env).deployed()
+    answers = http.version_is(env, release).run()
+    return Finding(
+        deployed == release.tag and answers.ok,
+        {"deployed": deployed, "answers": answers.observed},
+        {"deployed": release.tag, "answers": answers.expected},
+    )
+
+
+@action("Start every service on {release}", done=_is_deployed)
 def deploy(env: Environment, release: Release) -> Finding:
     """8.1, last: every service on the release's tagged images; the migrations were applied by the action before."""
     platform = platforms.connect(env)

@@ -8,7 +8,7 @@ from typing import Final
 from runbook_lib import checklist, pages
 from runbook_lib.actions import deployment
 from runbook_lib.actions.rollback import ROLLED_BACK
-from runbook_lib.checklist import ROLLBACK
+from runbook_lib.checklist import ROLLBACK, SIGN_OFF
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.pages import Page, Section
@@ -21,7 +21,6 @@ from runbook_lib.step import Evidence, Finding, Table, action
 SUCCESSFUL: Final = "successful"
 ROLLED_BACK_STATUS: Final = "rolled back"
 PARTIAL: Final = "partial"
-SIGN_OFF: Final = 17
 
 
 @action("Write the deployment record of {release}")

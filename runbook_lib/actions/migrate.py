@@ -67,7 +67,12 @@ def initialise(env: Environment, release: Release) -> Finding:
     return replace(finding, facts=backup.take(env, release.tag).facts()) if finding.ok else finding
 
 
-@action("Apply {release}'s migrations to the live database")
+def _is_applied(env: Environment, release: Release) -> Finding:
+    """Whether the live database is at the release's one head."""
+    return database.at_head(env, release).run()
+
+
+@action("Apply {release}'s migrations to the live database", done=_is_applied)
 def apply(env: Environment, release: Release) -> Finding:
     """``alembic upgrade head`` on the live database; failed where it fails, with the revision it left.
 

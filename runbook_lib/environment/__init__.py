@@ -20,11 +20,13 @@ from runbook_lib.environment.recovery import Backup, CronSchedule, Recovery, Sup
 from runbook_lib.environment.secret import Secret, is_secret_name, secret_parts
 from runbook_lib.environment.security import AcceptedFinding, RateLimit, Security, SecurityAudit
 from runbook_lib.environment.service import BYPASS, Api, CommandEdge, MarkerEdge, Request, Web, WebBehindEdge
+from runbook_lib.environment.signing import ROLES, Role, SignOff
 from runbook_lib.environment.team import Announcement, Channel, Contact, Documentation, EscalationStep, OnCall
 from runbook_lib.environment.whole import Environment
 
 __all__ = [
     "BYPASS",
+    "ROLES",
     "AcceptedFinding",
     "AlertmanagerAlerting",
     "Announcement",
@@ -61,10 +63,12 @@ __all__ = [
     "Recovery",
     "RelativePath",
     "Request",
+    "Role",
     "Secret",
     "Security",
     "SecurityAudit",
     "SentryTracker",
+    "SignOff",
     "SuccessCriteria",
     "SupervisorPlatform",
     "SupervisorSchedule",

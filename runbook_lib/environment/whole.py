@@ -17,6 +17,7 @@ from runbook_lib.environment.recovery import Backup, Recovery
 from runbook_lib.environment.secret import is_secret_name, secret_parts
 from runbook_lib.environment.security import Security, SecurityAudit
 from runbook_lib.environment.service import Api, CommandEdge, MarkerEdge, Request, Web
+from runbook_lib.environment.signing import SignOff
 from runbook_lib.environment.team import Announcement, Contact, Documentation
 from runbook_lib.errors import Unanswerable
 
@@ -28,6 +29,9 @@ class Environment(Model):
     kind: Literal["sandbox", "staging", "production"]
     release: str = Field(default="", description="the release meant where none is given")
     staging: str | None = Field(default=None, description="the environment that receives a release first")
+    staging_run_hours: float | None = Field(
+        default=None, gt=0, description="a sealed staging run no older than this counts for 7.1.1; never if absent"
+    )
     domains: tuple[str, ...]
     application: Application
     dotenv: Dotenv
@@ -50,6 +54,7 @@ class Environment(Model):
     announcement: Announcement = Announcement()
     recovery: Recovery = Recovery()
     waivers: tuple[Waiver, ...] = ()
+    sign_off: SignOff = SignOff()
     limits: Limits = Limits()
 
     def __str__(self) -> str:

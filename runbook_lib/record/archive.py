@@ -10,20 +10,35 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from runbook_lib import checklist
+from runbook_lib import environment as environments
 from runbook_lib.checklist import Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.home import Home, home
 from runbook_lib.record.events import EventLog
+from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import KeptFile
 from runbook_lib.release import Release
 
+SETTINGS = "environment.toml"
+"""The environment's TOML as it was when the run was opened, secrets masked."""
 VERSIONED = ("runbook-kit", "papermill", "ipykernel", "nbclient", "httpx", "psycopg", "pydantic")
+
+
+class Way(StrEnum):
+    """By what a run is carried out: ``runbook run``, our engine alone, JupyterLab, or plain papermill."""
+
+    HEADLESS = "headless"
+    ENGINE = "engine"
+    LAB = "lab"
+    UNSUPERVISED = "unsupervised"
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,16 @@ class Run:
     def notebook(self, phase: Phase) -> Path:
         """Where the executed notebook of `phase` lies."""
         return self.folder / phase.notebook
+
+    def set_aside(self, phase: Phase) -> None:
+        """Keep the notebook of an earlier pass through `phase`, under ``superseded/``, before it is run once more."""
+        path = self.notebook(phase)
+        if not path.exists():
+            return
+        folder = self.folder / "superseded"
+        folder.mkdir(exist_ok=True)
+        passes = len(list(folder.glob(f"{phase.name}.*.ipynb")))
+        path.rename(folder / f"{phase.name}.{passes + 1}.ipynb")
 
     def keep(self, item: str, name: str, content: bytes) -> KeptFile:
         """Write `content` under ``evidence/<item>/``; a name already taken gets a number, nothing is overwritten."""
@@ -96,9 +121,9 @@ class Facts(Mapping[str, Any]):
 
 
 def create(
-    env: Environment, release: Release, *, supervised: bool, run_id: str = "", parameters: dict[str, Any] | None = None
+    env: Environment, release: Release, way: Way, *, run_id: str = "", parameters: dict[str, Any] | None = None
 ) -> Run:
-    """Open a new run: make its folder and write its first event.
+    """Open a new run: make its folder and write its first event; `way` is how it is to be carried out.
 
     Raises
     ------
@@ -115,18 +140,33 @@ def create(
     except FileExistsError as error:
         raise RecordError(f"The run {env.name}/{name} exists already and is never overwritten.") from error
     run = Run(folder)
+    settings = environments.find(env.name).read_bytes()
+    masked = Mask(home().root).learn(env.secrets()).text(settings.decode())
+    write_atomically(folder / SETTINGS, masked.encode())
     run.events.append(
         "run opened",
         environment=env.name,
+        sources={SETTINGS: hashlib.sha256(settings).hexdigest(), **notebooks()},
         kind=env.kind,
         release=release.tag,
         commit=release.commit,
-        supervised=supervised,
-        operator=getpass.getuser(),
+        way=way,
+        operator=operator(),
         parameters=parameters or {},
         versions={name: _version(name) for name in VERSIONED} | {"python": platform.python_version()},
     )
     return run
+
+
+def notebooks() -> dict[str, str]:
+    """The SHA-256 of each phase's notebook as it stands in the kit, by its name."""
+    paths = (home().notebooks / phase.notebook for phase in checklist.phases())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+
+
+def operator() -> str:
+    """Who is at this machine, by the account's name and the machine's."""
+    return f"{getpass.getuser()}@{platform.node()}"
 
 
 def planned(env: Environment) -> Run:

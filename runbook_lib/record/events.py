@@ -20,6 +20,8 @@ from filelock import FileLock
 from runbook_lib.errors import RecordError
 
 GENESIS = "0" * 64
+SEALED = "run sealed"
+"""The last event of a run: nothing is appended after it."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,12 @@ class EventLog:
         Raises
         ------
         RecordError
-            The last whole line is no event of ours.
+            The last whole line is no event of ours, or says that the run is sealed.
         """
         with self._lock, self.path.open("a+b") as file:
             last = self._mend_and_read_last(file)
+            if last and last[2] == SEALED:
+                raise RecordError(f"The run {self.path.parent.name} is sealed: nothing can be added to its record.")
             number, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
             event = Event(number, datetime.now(UTC).isoformat(timespec="milliseconds"), name, data, previous)
             file.write(_line(event))
@@ -61,6 +65,12 @@ class EventLog:
         """All whole lines, without one that a power cut left unfinished. Raises RecordError on a broken chain."""
         return tuple(self._events())
 
+    def digests(self) -> tuple[str, ...]:
+        """The digest of each whole line, as the line after it carries it. Raises RecordError on a broken chain."""
+        events = self.read()
+        lines = self.path.read_bytes().splitlines(keepends=True) if events else []
+        return tuple(digest_of(line) for line in lines[: len(events)])
+
     def _events(self) -> Iterator[Event]:
         previous = GENESIS
         content = self.path.read_bytes() if self.path.exists() else b""
@@ -71,11 +81,11 @@ class EventLog:
                 raise RecordError(f"{self.path}, line {number}: is not an event") from error
             if event.number != number or event.previous != previous:
                 raise RecordError(f"{self.path}, line {number}: does not follow from the line before it")
-            previous = _digest(line + b"\n")
+            previous = digest_of(line + b"\n")
             yield event
 
-    def _mend_and_read_last(self, file: Any) -> tuple[int, str] | None:
-        """The number and digest of the last whole line; what follows it was cut off by a crash and is removed."""
+    def _mend_and_read_last(self, file: Any) -> tuple[int, str, str] | None:
+        """The number, digest and name of the last whole line; what follows it was cut off by a crash and is removed."""
         size = file.seek(0, os.SEEK_END)
         window = 65_536
         while True:
@@ -92,7 +102,8 @@ class EventLog:
             return None
         line = tail[begin:end]
         try:
-            return int(json.loads(line)["number"]), _digest(line)
+            event = json.loads(line)
+            return int(event["number"]), digest_of(line), str(event["name"])
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{self.path}: its last line is not an event") from error
 
@@ -101,5 +112,6 @@ def _line(event: Event) -> bytes:
     return rfc8785.dumps(event.__dict__) + b"\n"
 
 
-def _digest(line: bytes) -> str:
+def digest_of(line: bytes) -> str:
+    """The SHA-256 of a line with its end, as the next line carries it."""
     return hashlib.sha256(line).hexdigest()

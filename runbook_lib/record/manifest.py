@@ -7,55 +7,127 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, TypeAdapter
+
+from runbook_lib.errors import RecordError
 from runbook_lib.record.archive import Run, write_atomically
-from runbook_lib.record.summary import summarize
+from runbook_lib.record.envelope import STATEMENT
+from runbook_lib.record.summary import RunSummary, summarize
 
 NAME = "manifest.json"
-STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://runbook.invalid/run/v1"
-DERIVED = frozenset({NAME, "review.html", "junit.xml"})
+DERIVED = frozenset({NAME, "manifest.dsse.json", "review.html", "junit.xml", ".events.jsonl.lock"})
+"""What lies in a run's folder and is not hashed: it is made from what is, or signs it."""
+CHECKPOINTS = ".ipynb_checkpoints"
+"""JupyterLab's own copies of what it has open."""
 
 
-def write(run: Run) -> Path:
-    """Write the run's manifest as it stands now."""
+@dataclass(frozen=True)
+class Witness:
+    """A run of the environment that was not sealed yet: how many events it had, and the last one's digest."""
+
+    run: str
+    events: Annotated[int, Field(ge=1)]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A sealed run's place: its number from 1, the sealed run before it and that one's manifest's SHA-256."""
+
+    number: Annotated[int, Field(ge=1)]
+    previous: str | None
+    digest: str | None
+    witnessed: tuple[Witness, ...] = ()
+
+
+def write(run: Run, chain: Chain | None = None) -> Path:
+    """Write the run's manifest as it stands now; `chain` is given at the sealing alone."""
     path = run.folder / NAME
-    write_atomically(path, (json.dumps(statement(run), indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, (json.dumps(statement(run, chain), indent=1, ensure_ascii=False) + "\n").encode())
     return path
 
 
-def statement(run: Run) -> dict[str, Any]:
+def statement(run: Run, chain: Chain | None = None) -> dict[str, Any]:
     """The statement: subjects are the notebooks, the evidence and the events; the predicate says what was run."""
     summary = summarize(run)
     return {
         "_type": STATEMENT,
-        "subject": [
-            {"name": str(path.relative_to(run.folder)), "digest": {"sha256": digest(path)}} for path in files(run)
-        ],
+        "subject": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in digests(run).items()],
         "predicateType": PREDICATE,
         "predicate": {
             **summary.opened,
             "run": run.id,
+            "started": summary.started,
             "outcome": summary.outcome,
-            "results": {item: str(result["status"]) for item, result in summary.items.items()},
+            "phases": {str(phase.phase.number): phase.outcome for phase in summary.phases},
+            "results": results(summary),
+            "events": len(run.events.read()),
+            "chain": asdict(chain) if chain else None,
         },
     }
 
 
+def results(summary: RunSummary) -> dict[str, str]:
+    """What each item counts as, by its id."""
+    return {item: str(result["status"]) for item, result in summary.items.items()}
+
+
+def read(run: Run) -> dict[str, Any]:
+    """The run's statement as it was written. Raises RecordError where there is none that can be read."""
+    path = run.folder / NAME
+    try:
+        content = json.loads(path.read_bytes())
+        if content["_type"] == STATEMENT and content["predicateType"] == PREDICATE and content["predicate"]:
+            return dict(content)
+    except OSError as error:
+        raise RecordError(f"{run}: {NAME} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise RecordError(f"{run}: {NAME} is no manifest of a run")
+
+
+def chain(run: Run) -> Chain:
+    """The run's place among those sealed. Raises RecordError where its manifest does not tell."""
+    try:
+        place: Chain = TypeAdapter(Chain).validate_python(read(run)["predicate"]["chain"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise RecordError(f"{run}: {NAME} does not tell the run's place in the chain") from error
+    return place
+
+
 def files(run: Run) -> list[Path]:
-    """The files that the manifest names: all but hidden and derived ones."""
-    return sorted(
-        path
-        for path in run.folder.rglob("*")
-        if path.is_file()
-        and path.name not in DERIVED
-        and not any(part.startswith(".") for part in path.relative_to(run.folder).parts)
-    )
+    """The files that the manifest names: all but derived ones."""
+    return sorted(path for path in _walk(run.folder) if str(path.relative_to(run.folder)) not in DERIVED)
+
+
+def _walk(folder: Path) -> list[Path]:
+    """Every file below `folder`, and every link, which is not followed."""
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        folders[:] = [name for name in folders if name != CHECKPOINTS and name not in links]
+        found += [Path(root) / name for name in (*names, *links)]
+    return found
+
+
+def digests(run: Run) -> dict[str, str]:
+    """The SHA-256 of each of the run's files, by its path from the run's folder."""
+    paths = files(run)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = list(pool.map(digest, paths))
+    return {str(path.relative_to(run.folder)): sha256 for path, sha256 in zip(paths, found, strict=True)}
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal; what is no plain file is said to be none."""
+    if path.is_symlink() or not path.is_file():
+        return "not a plain file"
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -55,6 +55,15 @@ class Mask:
             position = end
         return "".join([*pieces, text[position:]])
 
+    @property
+    def known(self) -> int:
+        """How many secret values it knows."""
+        return len(self._secrets)
+
+    def found_in(self, path: Path) -> tuple[str, ...]:
+        """The names of the secrets that the file holds, in any form."""
+        return self.found(path.read_bytes().decode(errors="replace"))
+
     def found(self, text: str) -> tuple[str, ...]:
         """The names of the secrets that `text` holds, in any form."""
         if not self._secrets:

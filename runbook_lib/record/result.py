@@ -25,7 +25,7 @@ class KeptFile:
 
 @dataclass(frozen=True)
 class StepResult:
-    """How one step ended. `reason` says why it has no finding; `seconds` is what it took."""
+    """How one step ended. `reason` says why it has no finding, `note` how it came; `seconds` is what it took."""
 
     name: str
     kind: str
@@ -40,6 +40,7 @@ class StepResult:
     tables: Sequence[Mapping[str, Any]] = ()
     evidence: Sequence[KeptFile] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)

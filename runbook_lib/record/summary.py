@@ -9,8 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from runbook_lib import checklist
+from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.record.archive import Run
+from runbook_lib.record.events import Event
 from runbook_lib.step import Status
+
+ATTESTED = "person attested"
+WAIVED = "item waived"
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class RunSummary:
     items: Mapping[str, Mapping[str, Any]]
     unfinished: tuple[str, ...]
     closed: str | None
+    sealed: bool
 
     @property
     def counts(self) -> Counter[Status]:
@@ -49,12 +55,20 @@ class RunSummary:
 
 def summarize(run: Run) -> RunSummary:
     """Fold the run's events. Raises RecordError where they are damaged."""
+    events = run.events.read()
+    try:
+        return _fold(run, events)
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigurationError) as error:
+        raise RecordError(f"{run.events.path}: holds an event that this version of the kit cannot read") from error
+
+
+def _fold(run: Run, events: tuple[Event, ...]) -> RunSummary:
     opened: dict[str, Any] = {}
     items: dict[str, Any] = {}
     phases: dict[int, dict[str, Any]] = {}
     open_steps: dict[tuple[str, str], str] = {}
-    started, closed = "", None
-    for event in run.events.read():
+    started, closed, sealed = "", None, False
+    for event in events:
         data = event.data
         match event.name:
             case "run opened":
@@ -70,10 +84,17 @@ def summarize(run: Run) -> RunSummary:
                 open_steps.pop((data["item"], data["step"]), None)
             case "item finished":
                 items[data["id"]] = data
+            case "person attested":
+                _settle(items, data["item"], Status.PENDING, Status.PASSED, attested={**data, "time": event.time})
+            case "item waived":
+                decision = {"person": data["person"], "reason": data["reason"], "expires": data["expires"]}
+                _settle(items, data["item"], data["status"], Status.WAIVED, waiver={**decision, "in_force": True})
             case "run closed":
                 closed = data["outcome"]
             case "run resumed":
                 closed = None
+            case "run sealed":
+                sealed = True
     return RunSummary(
         run=run,
         opened=opened,
@@ -82,7 +103,14 @@ def summarize(run: Run) -> RunSummary:
         items=items,
         unfinished=tuple(f"{item}: {title}" for (item, _), title in open_steps.items()),
         closed=closed,
+        sealed=sealed,
     )
+
+
+def _settle(items: dict[str, Any], id: str, tolerated: str, status: Status, **word: Any) -> None:
+    """A person's word, given after the item ended, changes what it counts as; what it was stays beside it."""
+    if id in items and items[id]["original"] == tolerated:
+        items[id] = {**items[id], "status": status, **word}
 
 
 def _phase(number: int, row: Mapping[str, Any], items: Mapping[str, Any]) -> PhaseSummary:

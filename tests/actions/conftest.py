@@ -17,7 +17,7 @@ from runbook_lib.checks import database
 from runbook_lib.environment import Dotenv, Environment, Secret
 from runbook_lib.home import home
 from runbook_lib.record import archive
-from runbook_lib.record.archive import Run
+from runbook_lib.record.archive import Run, Way
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +107,6 @@ def record():
     def opened(env: Environment, tag: str = "v1.0.0") -> Recording:
         number = len(archive.runs(env.name))
         release = releases.find(env, tag)
-        return Recording(archive.create(env, release, supervised=True, run_id=f"{number:03}-{tag}"))
+        return Recording(archive.create(env, release, Way.HEADLESS, run_id=f"{number:03}-{tag}"))
 
     return opened

@@ -15,6 +15,7 @@ from runbook_lib.handbook import operations, procedures, service
 from runbook_lib.handbook.writing import publish
 from runbook_lib.pages import Page, Section
 from runbook_lib.record import archive
+from runbook_lib.record.archive import Way
 from runbook_lib.step import Finding, Table, check
 
 RESTORATION = {
@@ -141,7 +142,7 @@ def test_what_failed_before_is_remembered(failed_before):
 
 
 def test_a_damaged_run_is_named_and_the_others_are_read(failed_before):
-    damaged = archive.create(failed_before.env, failed_before.release, supervised=False, run_id="99-damaged")
+    damaged = archive.create(failed_before.env, failed_before.release, Way.UNSUPERVISED, run_id="99-damaged")
     damaged.events.path.write_text("{}\n")
     past = operations.history(failed_before.env)
     assert past.runs == 2

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runbook_lib.cli import record
+from runbook_lib.cli.arguments import phase_numbers
 from runbook_lib.errors import ConfigurationError, RunbookError
 
 if TYPE_CHECKING:
@@ -61,14 +63,31 @@ def run(
     first: From = None,
     only: Only = "",
     rollback_on_failure: RollbackOnFailure = False,
+    resume: Annotated[
+        str, typer.Option(metavar="RUN", help="Go on with a run, after the last phase whose gate passed.")
+    ] = "",
+    approvals: Annotated[
+        list[Path] | None, typer.Option("--approval", metavar="FILE", help="Approved in advance; may be given again.")
+    ] = None,
+    notes: Annotated[str, typer.Option(help="Your own words for the deployment record.")] = "",
 ) -> None:
     """Run the phases against an environment. Notebook by notebook; stops where a gate does not pass."""
-    from runbook_lib import runner
+    from runbook_lib import resumption, runner
+    from runbook_lib.record import approval, keys
 
-    env, target = _load(environment, release)
-    phases = runner.select(first, _numbers(only))
-    options = runner.Options(dry_run=dry_run, confirm=confirm)
-    opened = runner.open_run(env, target, phases, options)
+    if resume and (first is not None or only):
+        raise ConfigurationError("Give --resume alone: it goes on where the run stopped.")
+    env, target = _load(environment, release or (resume and resumption.release_of(environment, resume)))
+    options = runner.Options(dry_run=dry_run, confirm=confirm, notes=notes)
+    trust = keys.trust(env.sign_off, f"{env.name}.toml")
+    given = [approval.read(path, env.name, target, trust) for path in approvals or ()]
+    if resume:
+        opened, phases = resumption.resume(env, resume, target, options)
+    else:
+        phases = runner.select(first, phase_numbers("--only", only))
+        opened = runner.open_run(env, target, phases, options)
+    for each in given:
+        approval.accept(opened, each)
     console = _console()
     with _watching(console) as watcher:
         code = runner.run(opened, target, phases, options, watcher, rollback_on_failure=rollback_on_failure)
@@ -112,13 +131,16 @@ def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = N
 
     env, target = _load(environment, release)
     console = _console()
-    planned = runner.plan(env, target, runner.select(first, _numbers(only)))
+    planned = runner.plan(env, target, runner.select(first, phase_numbers("--only", only)))
     for line in plan_lines(planned):
         console.print(line)
     unbuilt = [entry.item.id for entry in planned if all(step.name == "not_built" for step in entry.steps)]
     console.print(
         f"{len(planned)} items, {sum(len(entry.steps) for entry in planned)} steps; not built: {len(unbuilt)}"
     )
+
+
+app.add_typer(record.app)
 
 
 @app.command("backup")
@@ -152,18 +174,21 @@ def list_runs(
     for each in archive.runs(environment):
         summary = summarize(each)
         counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
-        console.print(f"{each.environment}/{each.id}  {summary.opened.get('release')}  {summary.outcome}  {counts}")
+        sealed = ", sealed" if summary.sealed else ""
+        console.print(f"{each}  {summary.opened.get('release')}  {summary.outcome}{sealed}  {counts}", soft_wrap=True)
 
 
 @app.command()
 def show(run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or ENV/ID.")]) -> None:
     """Show what a run came to. Its phases, and every item that did not pass."""
-    from runbook_lib.record import archive
+    from runbook_lib.record import archive, seal
+    from runbook_lib.record.archive import Way
     from runbook_lib.record.summary import summarize
     from runbook_lib.terminal import TerminalWatcher, run_table
 
     console = _console()
-    summary = summarize(archive.find(run))
+    found = archive.find(run)
+    summary = seal.signed_off(summarize(found), record.trust_of(found.environment))
     console.print(run_table(summary))
     watcher = TerminalWatcher(console)
     for item in summary.items.values():
@@ -171,8 +196,10 @@ def show(run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or 
             watcher.result(item)
     for unfinished in summary.unfinished:
         console.print(f"  began and never ended: {unfinished}")
-    console.print(f"opened {summary.started} by {summary.opened.get('operator')}; {summary.outcome}")
-    if not summary.opened.get("supervised"):
+    console.print(f"opened {summary.started} by {summary.opened.get('operator')}; {summary.outcome}", soft_wrap=True)
+    if summary.sealed:
+        console.print(f"sealed; whether it holds: runbook verify {found}", soft_wrap=True)
+    if summary.opened["way"] == Way.UNSUPERVISED:
         console.print("unsupervised: nobody watched the kernels of this run")
 
 
@@ -190,11 +217,12 @@ def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun 
     import os
 
     from runbook_lib import checklist, runner
+    from runbook_lib.record.archive import Way
 
     env, target = _load(environment, release)
     phases = checklist.phases()
     options = runner.Options(dry_run=dry_run, confirm=confirm)
-    opened = runner.open_run(env, target, phases, options)
+    opened = runner.open_run(env, target, phases, options, Way.LAB)
     first = runner.prepare_lab(opened, target, phases, options)
     typer.echo(
         f"Run {opened.environment}/{opened.id}: stepping through it fills {opened.folder}. Ctrl-C ends JupyterLab."
@@ -301,13 +329,6 @@ def _relative(path: Path) -> Path:
         return path
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise ConfigurationError(f"--only takes phase numbers such as 9,11; '{text}' is none.") from None
-
-
 def _console() -> Console:
     from rich.console import Console
 
@@ -324,6 +345,7 @@ def _watching(console: Console) -> Iterator[TerminalWatcher]:
 
 def main() -> None:
     """Run the command line; every error of ours is one sentence on standard error."""
+    import errno
     import signal
 
     from runbook_lib.errors import GateFailed
@@ -340,6 +362,12 @@ def main() -> None:
         sys.exit(2)
     except RunbookError as error:
         typer.echo(str(error), err=True)
+        sys.exit(4)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        said = f"{error.strerror}: {error.filename or 'the record cannot be written'}. What was written whole is kept."
+        typer.echo(f"{said} Make room, then go on: runbook run ENV --resume RUN", err=True)
         sys.exit(4)
     except KeyboardInterrupt:
         typer.echo("Interrupted.", err=True)

@@ -1,0 +1,177 @@
+"""Closing a run's record: sealed once nothing stands open, then signed by the roles that answer for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from runbook_lib import checklist
+from runbook_lib.errors import ConfigurationError, RecordError
+from runbook_lib.record import archive, manifest
+from runbook_lib.record import envelope as envelopes
+from runbook_lib.record.archive import Run, Way
+from runbook_lib.record.attestation import unsettled, waived
+from runbook_lib.record.keys import Trust
+from runbook_lib.record.manifest import Chain, Witness
+from runbook_lib.record.masking import Mask
+from runbook_lib.record.summary import RunSummary, summarize
+from runbook_lib.step import Status
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
+ENVELOPE = "manifest.dsse.json"
+SPOKEN = ("passed", "failed")
+"""How a phase may have ended in a run that is sealed: its gate spoke; what failed then must be waived by now."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed run: its manifest's SHA-256, to be kept elsewhere, and how many secrets were looked for."""
+
+    digest: str
+    secrets: int
+
+
+def obstacles(summary: RunSummary) -> tuple[str, ...]:
+    """What stands in the way of sealing the run, each as a sentence; none where it may be sealed."""
+    return tuple(_obstacles(summary))
+
+
+def _obstacles(summary: RunSummary) -> Iterator[str]:
+    if summary.opened["way"] == Way.UNSUPERVISED:
+        yield "it is unsupervised: nobody watched its kernels (plain papermill without --engine runbook)"
+    if not summary.phases:
+        yield "no phase has run"
+    for phase in summary.phases:
+        if phase.outcome not in SPOKEN:
+            yield f"phase {phase.phase.number} is {phase.outcome}: resume the run, or run that phase again"
+        missing = [item.id for item in phase.phase.items if item.id not in summary.items]
+        if missing:
+            yield f"phase {phase.phase.number} never came to {', '.join(missing)}"
+    for id, status in unsettled(summary).items():
+        yield f"{id} is {status}: {_MEND.get(status, 'run it again')}"
+    for id, item in summary.items.items():
+        if item["status"] == Status.WAIVED and not waived(item["waiver"]).in_force:
+            yield f"the waiver of {id} expired after {item['waiver']['expires']}: decide again (runbook waive)"
+    yield from (f"began and never ended: {step}" for step in summary.unfinished)
+
+
+_MEND: Mapping[str, str] = {
+    Status.FAILED: "mend it and run its phase again, or waive it (runbook waive)",
+    Status.ERROR: "find it out and run its phase again, or waive it (runbook waive)",
+    Status.PENDING: "whoever is awaited attests it (runbook attest)",
+    Status.PLANNED: "nothing was carried out; run it without --dry-run, in production with --confirm",
+}
+
+
+def seal(run: Run, mask: Mask) -> Sealed:
+    """Close the run's record for good: its last event, its manifest, and the envelope that takes signatures.
+
+    Parameters
+    ----------
+    mask:
+        Knows the environment's secrets; every file is searched for them once more.
+
+    Raises
+    ------
+    ConfigurationError
+        Something stands open, or a file holds a secret; each is named, and nothing is changed.
+    """
+    with FileLock(run.folder.parent / ".seal.lock"):
+        if is_sealed(run):
+            raise ConfigurationError(f"The run {run} is sealed already.")
+        summary = summarize(run)
+        _refuse(run, obstacles(summary), "stands open")
+        _refuse(run, leaks(run, mask), "holds a secret; remove it from the record and find out how it came there")
+        chain = _chain(run)
+        if not summary.sealed:
+            run.events.append("run sealed", operator=archive.operator())
+        path = manifest.write(run, chain)
+        envelopes.write(run.folder / ENVELOPE, envelopes.enclose(path.read_bytes()))
+        for file in manifest.files(run):
+            # Against slips alone, such as saving an archived notebook; whoever means it is found by its digest.
+            file.chmod(0o444)
+        return Sealed(manifest.digest(path), mask.known)
+
+
+def _refuse(run: Run, reasons: tuple[str, ...], what: str) -> None:
+    if reasons:
+        listed = "\n".join(f"  {reason}" for reason in reasons)
+        raise ConfigurationError(f"The run {run} cannot be sealed, for something {what}:\n{listed}")
+
+
+def is_sealed(run: Run) -> bool:
+    """Whether sealing has come to its end."""
+    return (run.folder / ENVELOPE).is_file()
+
+
+def leaks(run: Run, mask: Mask) -> tuple[str, ...]:
+    """The files of the run that hold a secret in any form, each with the secrets' names."""
+    found = ((path, mask.found_in(path)) for path in manifest.files(run))
+    return tuple(f"{path.relative_to(run.folder)}: {', '.join(names)}" for path, names in found if names)
+
+
+def _chain(run: Run) -> Chain:
+    """What the run is chained to: the newest sealed run of its environment, and all that is not sealed beside it."""
+    others = [other for other in archive.runs(run.environment) if other.id != run.id]
+    sealed = [other for other in others if is_sealed(other)]
+    newest = max(sealed, key=lambda other: manifest.chain(other).number, default=None)
+    witnesses = tuple(_witness(other) for other in others if other not in sealed)
+    if newest is None:
+        return Chain(1, None, None, witnesses)
+    return Chain(
+        manifest.chain(newest).number + 1, newest.id, manifest.digest(newest.folder / manifest.NAME), witnesses
+    )
+
+
+def _witness(run: Run) -> Witness:
+    digests = run.events.digests()
+    return Witness(run.id, len(digests), digests[-1] if digests else "")
+
+
+def sign(run: Run, role: str, signer: CryptoSigner, trust: Trust) -> envelopes.Signatures:
+    """Add the signature of `role` to the sealed run's envelope; the caller has verified the run.
+
+    Raises
+    ------
+    ConfigurationError
+        The run is not sealed, or the key is not the role's.
+    """
+    if not is_sealed(run):
+        reasons = "\n".join(f"  {reason}" for reason in obstacles(summarize(run)))
+        first = f", and cannot be:\n{reasons}" if reasons else f": runbook seal {run}"
+        raise ConfigurationError(f"The run {run} is not sealed{first}")
+    owner = trust.role_of(signer.public_key.keyid)
+    if owner != role:
+        said = f"trusts this key for {owner}" if owner else "does not trust this key for any role"
+        raise ConfigurationError(f"{trust.source} {said}, so it cannot sign for {role}.")
+    with FileLock(run.folder.parent / ".seal.lock"):
+        envelope = envelopes.read(run.folder / ENVELOPE)
+        envelope.sign(signer)
+        envelopes.write(run.folder / ENVELOPE, envelope)
+    return envelopes.signatures(envelope, trust)
+
+
+def signatures(run: Run, trust: Trust) -> envelopes.Signatures:
+    """Who has signed the run; nobody where it is not sealed. Raises RecordError where the envelope is damaged."""
+    if not is_sealed(run):
+        return envelopes.Signatures({}, ())
+    return envelopes.signatures(envelopes.read(run.folder / ENVELOPE), trust)
+
+
+def signed_off(summary: RunSummary, trust: Trust) -> RunSummary:
+    """The summary with sign-off's items as the envelope has them, whatever the sealed notebook says."""
+    try:
+        by_role = signatures(summary.run, trust).by_role
+    except RecordError:
+        return summary
+    items = dict(summary.items)
+    for phase in checklist.phases():
+        for item in phase.items:
+            if item.id in items and item.role in by_role:
+                items[item.id] = {**items[item.id], "status": Status.PASSED, "signed by": by_role[item.role]}
+    return replace(summary, items=items)
