@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from runbook_lib import card, checklist
+from runbook_lib import card, checklist, exclusive
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
 from runbook_lib.display import SHOWN_IMAGES, Display, show_image
@@ -77,6 +77,8 @@ def begin(
     ------
     ConfigurationError
         A name is wrong; those that exist are listed.
+    Occupied
+        Another run holds the environment.
     """
     phase = checklist.phase(number)
     plan = open_plan()
@@ -87,15 +89,17 @@ def begin(
     run = _open(env, wanted, run_id, dry_run, confirm)
     run.events.append("phase started", phase=number, notebook=phase.notebook)
     may_act = not dry_run and (env.kind != "production" or confirm == env.name)
-    return LivePhase(phase, env, wanted, run, may_act)
+    hold = exclusive.within(env, run.id)
+    hold.keep(run, number)
+    return LivePhase(phase, env, wanted, run, hold, may_act)
 
 
 def _open(env: Environment, release: Release, run_id: str, dry_run: bool, confirm: str) -> Run:
     """The run that the parameters name, or a new one where they name none."""
     if not run_id:
-        return archive.create(
-            env, release, supervised=False, parameters={"dry_run": dry_run, "confirm": confirm, "release": release.tag}
-        )
+        name = exclusive.alone(env, archive.new_id(release)).holder.run
+        given = {"dry_run": dry_run, "confirm": confirm, "release": release.tag}
+        return archive.create(env, release, supervised=False, run_id=name, parameters=given)
     run = archive.find(run_id, env.name)
     opened = run.events.read()[0].data
     if opened["commit"] != release.commit:
@@ -114,6 +118,7 @@ class LivePhase:
     env: Environment
     release: Release
     run: Run
+    hold: exclusive.Exclusion
     may_act: bool
     _results: dict[str, ItemResult] = field(default_factory=dict)
     _mask: Mask = field(default_factory=lambda: Mask(home().root))
@@ -128,6 +133,7 @@ class LivePhase:
         item = self.definition.item(id)
         if not steps:
             raise ConfigurationError(f"Item {id} was given no step.")
+        self.hold.keep(self.run, self.definition.number)
         shown = Display(card.running(item.id, item.text, ""))
         results: list[StepResult] = []
         images: list[Evidence] = []
@@ -170,6 +176,7 @@ class LivePhase:
             outcome="passed" if passed else "failed",
             reason="" if passed else sentence,
         )
+        exclusive.release_all()
         Display(card.gate(self.definition.title, passed, sentence))
         if not passed:
             raise GateFailed(sentence)

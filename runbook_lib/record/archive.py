@@ -95,6 +95,11 @@ class Facts(Mapping[str, Any]):
         return facts
 
 
+def new_id(release: Release) -> str:
+    """A name for a run of `release` that begins now: the UTC time to the second, and the tag."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{release.tag.replace('/', '-')}"
+
+
 def create(
     env: Environment, release: Release, *, supervised: bool, run_id: str = "", parameters: dict[str, Any] | None = None
 ) -> Run:
@@ -105,7 +110,7 @@ def create(
     RecordError
         A run of that id is there already; it is never overwritten.
     """
-    name = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{release.tag.replace('/', '-')}"
+    name = run_id or new_id(release)
     folder = home().outputs / env.name / name
     if Path(name).name != name:
         raise ConfigurationError(f"'{name}' cannot be a run id: it must be a plain folder name.")
