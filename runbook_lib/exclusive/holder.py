@@ -13,8 +13,10 @@ from typing import Final
 
 HELD: Final = "held"
 SHARED: Final = "held by another process of this run"
-SETTLE_SECONDS: Final = 1.0
-"""How long a lock that is refused is asked for again: its holder may just be ending, or just have come."""
+SETTLE_SECONDS: Final = 2.0
+"""How long a lock that is refused is asked for again: its holder may just be ending, or just have come.
+
+The kernel of a runner that was killed ends within a second (ipykernel looks for its parent that often)."""
 NAME_BYTES: Final = 63
 """What PostgreSQL keeps of an application_name (NAMEDATALEN - 1)."""
 _WHO_BYTES: Final = 24
