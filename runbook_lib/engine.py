@@ -29,7 +29,7 @@ from papermill.engines import Engine, NotebookExecutionManager
 from papermill.exceptions import PapermillException
 from papermill.parameterize import parameterize_notebook
 
-from runbook_lib import checklist
+from runbook_lib import checklist, exclusive
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
 from runbook_lib.environment import Environment
@@ -232,28 +232,31 @@ class _Job:
     phase: checklist.Phase | None
     run: Run | None
     timeout: float
+    hold: exclusive.Exclusion | None
 
     @classmethod
     def prepare(cls, nb: Any, output_path: str | None, timeout: float | None) -> _Job:
         """Check the parameters, and open a run where the notebook is a phase's and none is named."""
         parameters = declared_parameters(nb)
         check_parameters(nb.metadata.papermill.get("parameters", {}), parameters)
-        mask, env, run, phase = Mask(home().root), None, None, None
+        mask, env, run, phase, hold = Mask(home().root), None, None, None, None
         number = nb.metadata.get("runbook", {}).get("phase")
         if number is not None:
             values = {**parameters, **nb.metadata.papermill.get("parameters", {})}
             phase = checklist.phase(number)
             env = environments.load(values["environment"])
             _refuse_secrets(values, mask.learn(env.secrets()))
-            nb, run = _with_run(nb, values, env)
+            nb, run, hold = _with_run(nb, values, env)
         for key in ("input_path", "output_path"):
             if nb.metadata.papermill.get(key):
                 nb.metadata.papermill[key] = Path(nb.metadata.papermill[key]).name
         limit = timeout or (env.limits.cell if env else CELL_SECONDS)
-        return cls(_Manager(nb, output_path, mask, env), phase, run, limit)
+        return cls(_Manager(nb, output_path, mask, env), phase, run, limit, hold)
 
     def close(self, stopped: Stopped | None) -> None:
         """End the phase's part of the record where the notebook itself did not come to it."""
+        if self.hold is not None:
+            self.hold.release()
         if self.run is None or self.phase is None:
             return
         if stopped is not None and not self._gate_spoke():
@@ -305,14 +308,16 @@ def _refuse_secrets(values: Mapping[str, Any], mask: Mask) -> None:
             raise ConfigurationError(f"The value given for '{name}' is a secret; parameters are kept in the record.")
 
 
-def _with_run(nb: Any, values: Mapping[str, Any], env: Environment) -> tuple[Any, Run]:
-    """The run that the parameters name; where they name none, a new one, injected as ``run_id``."""
+def _with_run(nb: Any, values: Mapping[str, Any], env: Environment) -> tuple[Any, Run, exclusive.Exclusion | None]:
+    """The run that the parameters name; where they name none, a new one, injected as ``run_id``, and what holds it."""
     if values["run_id"]:
-        return nb, archive.find(values["run_id"], env.name)
+        return nb, archive.find(values["run_id"], env.name), None
     release = releases.find(env, values["release"])
     given = nb.metadata.papermill.get("parameters", {})
-    run = archive.create(env, release, Way.ENGINE, parameters=dict(given))
-    return parameterize_notebook(nb, {**given, "run_id": run.id}), run
+    hold = exclusive.alone(env, archive.new_id(release))
+    run = archive.create(env, release, Way.ENGINE, run_id=hold.holder.run, parameters=dict(given))
+    hold.record(run.events)
+    return parameterize_notebook(nb, {**given, "run_id": run.id}), run, hold
 
 
 async def _supervise(job: _Job, kernels: Kernels, watch: Watch | None) -> None:

@@ -2,6 +2,7 @@
 
 RunbookError                  base; its text is a sentence for the person at the terminal
 ├── ConfigurationError        a name, file or parameter is wrong: nothing was run (exit code 2)
+├── Occupied                  somebody else's run holds the environment: nothing was run (exit code 2)
 ├── RecordError               the record on disk is not what it must be (exit code 4)
 ├── GateFailed                a phase ended with an item failed or in error (exit code 1)
 └── Unresolved                raised by a step instead of returning a finding
@@ -23,6 +24,10 @@ class RunbookError(Exception):
 
 class ConfigurationError(RunbookError):
     """Something given by the user is wrong; nothing has been run."""
+
+
+class Occupied(RunbookError):
+    """Another run holds the environment; the text names it, its operator, and since when."""
 
 
 class RecordError(RunbookError):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from runbook_lib import card, checklist
+from runbook_lib import card, checklist, exclusive
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
 from runbook_lib.display import SHOWN_IMAGES, Display, show_image
@@ -76,6 +76,8 @@ def begin(
     ------
     ConfigurationError
         A name is wrong; those that exist are listed.
+    Occupied
+        Another run holds the environment.
     """
     phase = checklist.phase(number)
     plan = open_plan()
@@ -87,19 +89,18 @@ def begin(
     left = earlier.of_phase(run.events.read(), number)
     run.events.append("phase started", phase=number, notebook=phase.notebook)
     may_act = not dry_run and (env.kind != "production" or confirm == env.name)
+    hold = exclusive.within(env, run.id)
+    hold.keep(run, number)
     mask = Mask(home().root)
-    return LivePhase(phase, env, wanted, run, mask, Executor(env, run, number, may_act, mask, left))
+    return LivePhase(phase, env, wanted, run, hold, mask, Executor(env, run, number, may_act, mask, left))
 
 
 def _open(env: Environment, release: Release, run_id: str, dry_run: bool, confirm: str) -> Run:
     """The run that the parameters name, or a new one where they name none."""
     if not run_id:
-        return archive.create(
-            env,
-            release,
-            Way.UNSUPERVISED,
-            parameters={"dry_run": dry_run, "confirm": confirm, "release": release.tag},
-        )
+        name = exclusive.alone(env, archive.new_id(release)).holder.run
+        given = {"dry_run": dry_run, "confirm": confirm, "release": release.tag}
+        return archive.create(env, release, Way.UNSUPERVISED, run_id=name, parameters=given)
     run = archive.find(run_id, env.name)
     events = run.events.read()
     if events[-1].name == SEALED:
@@ -121,6 +122,7 @@ class LivePhase:
     env: Environment
     release: Release
     run: Run
+    hold: exclusive.Exclusion
     mask: Mask
     executor: Executor
     _results: dict[str, ItemResult] = field(default_factory=dict)
@@ -135,6 +137,7 @@ class LivePhase:
         item = self.definition.item(id)
         if not steps:
             raise ConfigurationError(f"Item {id} was given no step.")
+        self.hold.keep(self.run, self.definition.number)
         shown = Display(card.running(item.id, item.text, ""))
         results: list[StepResult] = []
         images: list[Evidence] = []
@@ -179,6 +182,7 @@ class LivePhase:
             outcome="passed" if passed else "failed",
             reason="" if passed else sentence,
         )
+        exclusive.release_all()
         Display(card.gate(self.definition.title, passed, sentence))
         if not passed:
             raise GateFailed(sentence)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from runbook_lib import checklist
+from runbook_lib import checklist, exclusive
 from runbook_lib import environment as environments
 from runbook_lib.actions import deployment_record
 from runbook_lib.checklist import ROLLBACK, Phase
@@ -47,8 +47,11 @@ def resume(env: Environment, name: str, release: Release, options: Options) -> t
     ConfigurationError
         The run has nothing left to do, or is sealed or rolled back; or the release, the environment or the notebooks
         have changed, or another run has acted since: what, is said. Nothing is recorded then.
+    Occupied
+        A run holds the environment, be it this one.
     """
     run = archive.find(name, env.name)
+    hold = exclusive.alone(env, run.id)
     summary = summarize(run)
     _refuse_another(release, summary)
     if summary.sealed:
@@ -70,6 +73,7 @@ def resume(env: Environment, name: str, release: Release, options: Options) -> t
         operator=archive.operator(),
         **asdict(options),
     )
+    hold.record(run.events)
     return run, phases
 
 
@@ -95,7 +99,7 @@ def _reasons(env: Environment, summary: RunSummary) -> Iterator[str]:
     if "phases" not in summary.opened["parameters"]:
         yield "it was opened for a single notebook, which can be run again with its run_id"
     sources = dict(summary.opened["sources"])
-    if sources.pop(SETTINGS) != hashlib.sha256(environments.find(env.name).read_bytes()).hexdigest():
+    if sources.pop(SETTINGS, "") != hashlib.sha256(environments.find(env.name).read_bytes()).hexdigest():
         yield f"{env.name}.toml has changed: {_difference(env, summary.run)}"
     now = archive.notebooks()
     yield from (f"{name} has changed" for name in sorted(sources) if name in now and now[name] != sources[name])

@@ -9,7 +9,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from runbook_lib import checklist
+from runbook_lib import checklist, exclusive
+from runbook_lib import environment as environments
 from runbook_lib import release as releases
 from runbook_lib.actions import deployment, rollback
 from runbook_lib.actions.rollback import Deployment
@@ -91,11 +92,19 @@ def plan(env: Environment, release: Release, phases: Sequence[Phase]) -> list[Pl
 def open_run(
     env: Environment, release: Release, phases: Sequence[Phase], options: Options, way: Way = Way.HEADLESS
 ) -> Run:
-    """A new run with the operator's choices recorded."""
-    return archive.create(
+    """A new run with the operator's choices recorded; its environment is this process's alone from now on.
+
+    Raises
+    ------
+    Occupied
+        Another run holds the environment; no folder was made.
+    """
+    hold = exclusive.alone(env, archive.new_id(release))
+    opened = archive.create(
         env,
         release,
         way,
+        run_id=hold.holder.run,
         parameters={
             "release": release.tag,
             "dry_run": options.dry_run,
@@ -104,6 +113,8 @@ def open_run(
             "phases": [phase.number for phase in phases],
         },
     )
+    hold.record(opened.events)
+    return opened
 
 
 def open_rollback(env: Environment, name: str, options: Options) -> tuple[Run, Release]:
@@ -119,6 +130,8 @@ def open_rollback(env: Environment, name: str, options: Options) -> tuple[Run, R
     ------
     ConfigurationError
         There is no such run, it has deployed nothing, or no run has; or what ran before is not on record.
+    Occupied
+        A run holds the environment, be it the one named.
     """
     phases = (checklist.phase(checklist.ROLLBACK),)
     if not name:
@@ -129,9 +142,11 @@ def open_rollback(env: Environment, name: str, options: Options) -> tuple[Run, R
         raise ConfigurationError(f"Run {source} has deployed nothing, so there is nothing to roll back.")
     _to_take_back(lambda: rollback.deployment_of(source))
     release = _release_of(env, source)
+    hold = exclusive.alone(env, source.id)
     source.events.append(
         "run resumed", phases=[phase.number for phase in phases], operator=getpass.getuser(), **asdict(options)
     )
+    hold.record(source.events)
     return source, release
 
 
@@ -163,7 +178,24 @@ def run(
     rollback_on_failure:
         Where a gate does not pass after phase 8 has changed something, execute notebook 90 in the same run; unless
         what ran before is not on record, for then it would turn users away and put nothing back.
+
+    Raises
+    ------
+    Occupied
+        Another run holds the environment; nothing was run.
     """
+    with exclusive.alone(environments.load(run.environment), run.id):
+        return _run(run, release, phases, options, watcher, rollback_on_failure)
+
+
+def _run(
+    run: Run,
+    release: Release,
+    phases: Sequence[Phase],
+    options: Options,
+    watcher: Watcher,
+    rollback_on_failure: bool,
+) -> ExitCode:
     import papermill  # noqa: F401  # first: it loads our engine by its entry point
 
     from runbook_lib.engine import Kernels

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib import environment, release
+from runbook_lib import environment, exclusive, release
 from runbook_lib.environment import Environment
 from runbook_lib.home import VARIABLE, Home
 from runbook_lib.release import Release
@@ -52,6 +52,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """All tests on the sandbox run in one process, one after the other, so that it is started once."""
     if "sandbox" in getattr(item, "fixturenames", ()):
         item.add_marker(pytest.mark.xdist_group("sandbox"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_held() -> Iterator[None]:
+    """No test leaves an environment locked for the next one's processes."""
+    yield
+    exclusive.release_all()
 
 
 @pytest.fixture(scope="session")

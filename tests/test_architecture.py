@@ -22,6 +22,7 @@ FLOORS = [
     {"platforms", "load"},
     {"schedules"},
     {"checks"},
+    {"exclusive"},
     {"actions"},
     {"card", "display", "planning"},
     {"executor"},

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from runbook_lib import platforms
+from runbook_lib import exclusive, platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import migrate
 from runbook_lib.checks import http, readiness
 from runbook_lib.checks import staging as stage
 from runbook_lib.environment import Environment
-from runbook_lib.errors import Unanswerable
+from runbook_lib.errors import Occupied, Unanswerable
 from runbook_lib.platforms import Image
 from runbook_lib.record.archive import Run
 from runbook_lib.record.events import Event
@@ -50,14 +50,20 @@ def has_acted(events: Iterable[Event], phase: int) -> bool:
 def to_staging(env: Environment, release: Release) -> Finding:
     """7.1.1: the environment named by ``staging`` receives the same commit as the same images, migrations first.
 
+    From then on, until the phase's gate has spoken, nobody else's run is let onto staging.
+
     Raises
     ------
     NotApplicable
         No staging is declared.
     Unanswerable
-        The release has no images yet, or staging's platform does not answer.
+        The release has no images yet, staging's platform does not answer, or somebody else's run holds staging.
     """
     staging = stage.of(env)
+    try:
+        exclusive.beside(env, staging)
+    except Occupied as error:
+        raise Unanswerable(str(error), remedy="run 7.1.1 again when staging is free") from error
     there = releases.find(staging, release.tag)
     if there.commit != release.commit:
         return Finding(

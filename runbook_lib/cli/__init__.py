@@ -12,7 +12,7 @@ import typer
 
 from runbook_lib.cli import record
 from runbook_lib.cli.arguments import phase_numbers
-from runbook_lib.errors import ConfigurationError, RunbookError
+from runbook_lib.errors import ConfigurationError, Occupied, RunbookError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="runbook",
     help="Carry out a production deployment checklist as notebooks, and keep the executed notebooks as the proof.",
-    epilog="Exit codes: 0 all passed; 1 a gate failed; 2 usage or configuration; 3 waiting for a person; "
-    "4 interrupted, or the machinery broke.",
+    epilog="Exit codes: 0 all passed; 1 a gate failed; 2 usage or configuration, or another run holds the environment; "
+    "3 waiting for a person; 4 interrupted, or the machinery broke.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -357,7 +357,7 @@ def main() -> None:
     except GateFailed as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
-    except ConfigurationError as error:
+    except (ConfigurationError, Occupied) as error:
         typer.echo(str(error), err=True)
         sys.exit(2)
     except RunbookError as error:

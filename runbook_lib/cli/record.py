@@ -117,11 +117,14 @@ def keygen(
 @app.command()
 def seal(run: RunName) -> None:
     """Close a run's record for good. Refused while anything but sign-off stands open."""
+    from runbook_lib import exclusive
     from runbook_lib.record import archive
     from runbook_lib.record import seal as seals
 
     found = archive.find(run)
-    sealed = seals.seal(found, _mask(_environment(found)))
+    env = _environment(found)
+    with exclusive.alone(env, found.id):
+        sealed = seals.seal(found, _mask(env))
     typer.echo(f"{found} is sealed; none of the {sealed.secrets} secret values that are known stands in it.")
     typer.echo(f"Keep this elsewhere, in a ticket or a tag: {sealed.digest}")
     typer.echo(f"Anyone may hold it against the record: runbook verify {found} --expect {sealed.digest}")
@@ -164,13 +167,27 @@ def verify(
 
     if bool(run) == every:
         raise ConfigurationError("Name a run to verify, or --all.")
-    verifications = [verifying.verify(each, trust_of(each.environment, trust)) for each in verifying.find(run)]
+    verifications = [_verified(each, trust) for each in verifying.find(run)]
     faults = [*verifying.across(verifications), *verifying.expected(verifications, expect)]
     for each in verifications:
         _print(each)
     for fault in faults:
         typer.echo(f"✘ {fault}")
     raise typer.Exit(_code(verifications, faults))
+
+
+def _verified(run: Run, trust: Path | None) -> Verification:
+    """The run verified; one that is at work just now is not interrupted."""
+    from dataclasses import replace
+
+    from runbook_lib import exclusive
+    from runbook_lib.record.verify import State
+    from runbook_lib.record.verify import verify as check
+
+    found = check(run, trust_of(run.environment, trust))
+    if found.state is State.INTERRUPTED and (holder := exclusive.at_work(run)) is not None:
+        return replace(found, state=State.RUNNING, remarks=(f"at work: {holder}",))
+    return found
 
 
 def _print(each: Verification) -> None:

@@ -120,6 +120,11 @@ class Facts(Mapping[str, Any]):
         return facts
 
 
+def new_id(release: Release) -> str:
+    """A name for a run of `release` that begins now: the UTC time to the second, and the tag."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{release.tag.replace('/', '-')}"
+
+
 def create(
     env: Environment, release: Release, way: Way, *, run_id: str = "", parameters: dict[str, Any] | None = None
 ) -> Run:
@@ -130,7 +135,7 @@ def create(
     RecordError
         A run of that id is there already; it is never overwritten.
     """
-    name = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{release.tag.replace('/', '-')}"
+    name = run_id or new_id(release)
     folder = home().outputs / env.name / name
     if Path(name).name != name:
         raise ConfigurationError(f"'{name}' cannot be a run id: it must be a plain folder name.")
@@ -140,13 +145,10 @@ def create(
     except FileExistsError as error:
         raise RecordError(f"The run {env.name}/{name} exists already and is never overwritten.") from error
     run = Run(folder)
-    settings = environments.find(env.name).read_bytes()
-    masked = Mask(home().root).learn(env.secrets()).text(settings.decode())
-    write_atomically(folder / SETTINGS, masked.encode())
     run.events.append(
         "run opened",
         environment=env.name,
-        sources={SETTINGS: hashlib.sha256(settings).hexdigest(), **notebooks()},
+        sources={**_settings(env, run), **notebooks()},
         kind=env.kind,
         release=release.tag,
         commit=release.commit,
@@ -156,6 +158,16 @@ def create(
         versions={name: _version(name) for name in VERSIONED} | {"python": platform.python_version()},
     )
     return run
+
+
+def _settings(env: Environment, run: Run) -> dict[str, str]:
+    """Keep the environment's TOML with the run; its SHA-256, by its name. Nothing where it has no file."""
+    if env.name not in environments.names():
+        return {}
+    settings = environments.find(env.name).read_bytes()
+    masked = Mask(home().root).learn(env.secrets()).text(settings.decode())
+    write_atomically(run.folder / SETTINGS, masked.encode())
+    return {SETTINGS: hashlib.sha256(settings).hexdigest()}
 
 
 def notebooks() -> dict[str, str]:

@@ -62,7 +62,7 @@ def changed(path, **said):
     statement = json.loads(b64decode(envelope["payload"]))
     statement["predicate"] |= said
     envelope["payload"] = b64encode(json.dumps(statement).encode()).decode()
-    path.write_text(json.dumps(envelope))
+    path.write_text(json.dumps(envelope, indent=1) + "\n")
 
 
 @pytest.mark.parametrize(
