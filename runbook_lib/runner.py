@@ -311,7 +311,7 @@ def _post_mortem(summary: RunSummary) -> str:
 
 def parameters(run: Run, release: Release, options: Options, phase: Phase) -> dict[str, Any]:
     """What the notebook of `phase` is given."""
-    notes = {"notes": options.notes} if phase.number == SIGN_OFF else {}
+    notes = {"notes": options.notes} if phase.number == SIGN_OFF and options.notes else {}
     return notes | {
         "environment": run.environment,
         "release": release.tag,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from runbook_lib import exclusive, platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import migrate
-from runbook_lib.checks import http, readiness
+from runbook_lib.checks import http, promotion, readiness
 from runbook_lib.checks import staging as stage
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Occupied, Unanswerable
@@ -50,6 +50,9 @@ def has_acted(events: Iterable[Event], phase: int) -> bool:
 def to_staging(env: Environment, release: Release) -> Finding:
     """7.1.1: the environment named by ``staging`` receives the same commit as the same images, migrations first.
 
+    Or it has: where `env` declares ``staging_run_hours``, a sealed run of staging for the same commit, no older than
+    that, is accepted in place of another deployment.
+
     From then on, until the phase's gate has spoken, nobody else's run is let onto staging.
 
     Raises
@@ -64,6 +67,9 @@ def to_staging(env: Environment, release: Release) -> Finding:
         exclusive.beside(env, staging)
     except Occupied as error:
         raise Unanswerable(str(error), remedy="run 7.1.1 again when staging is free") from error
+    promoted, refused = _promoted(env, staging, release)
+    if promoted is not None:
+        return promoted
     there = releases.find(staging, release.tag)
     if there.commit != release.commit:
         return Finding(
@@ -94,11 +100,35 @@ def to_staging(env: Environment, release: Release) -> Finding:
             "images": given,
             "migrated": migrated.observed,
             "answers": _answers(staging),
-        },
+        }
+        | ({"runs that do not count": refused} if refused else {}),
         expected={"deployed": release.tag, "commit": release.commit, "images": wanted},
         remedy="look at staging's platform: it started something else",
         tables=(Table(("service", "image on staging"), tuple(given.items())),),
     )
+
+
+def _promoted(env: Environment, staging: Environment, release: Release) -> tuple[Finding | None, dict[str, str]]:
+    """A finding where a run of staging counts; else why each run of the same commit does not, by its name."""
+    if env.staging_run_hours is None:
+        return None, {}
+    found, refused = promotion.find(staging, release, env.staging_run_hours)
+    why = {str(each.run): each.why_not for each in refused}
+    if found is None:
+        return None, why
+    waived = {"waived there": list(found.waived)} if found.waived else {}
+    hours = f"{env.staging_run_hours:g} h"
+    return Finding(
+        ok=True,
+        observed={
+            "accepted": str(found.run),
+            "opened": found.opened.isoformat(),
+            "manifest": found.digest,
+            "commit": release.commit,
+        }
+        | waived,
+        expected=f"a sealed, verified run of {staging.name} for the same commit, at most {hours} old",
+    ), why
 
 
 def _images(staging: Environment, release: Release, wanted: dict[str, str]) -> tuple[Image, ...]:

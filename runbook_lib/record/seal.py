@@ -17,7 +17,7 @@ from runbook_lib.record.attestation import unsettled, waived
 from runbook_lib.record.keys import Trust
 from runbook_lib.record.manifest import Chain, Witness
 from runbook_lib.record.masking import Mask
-from runbook_lib.record.summary import RunSummary, summarize
+from runbook_lib.record.summary import RunSummary, count, summarize
 from runbook_lib.step import Status
 
 if TYPE_CHECKING:
@@ -174,4 +174,5 @@ def signed_off(summary: RunSummary, trust: Trust) -> RunSummary:
         for item in phase.items:
             if item.id in items and item.role in by_role:
                 items[item.id] = {**items[item.id], "status": Status.PASSED, "signed by": by_role[item.role]}
-    return replace(summary, items=items)
+    phases = tuple(replace(each, counts=count(each.phase, items)) for each in summary.phases)
+    return replace(summary, items=items, phases=phases)

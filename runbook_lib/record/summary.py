@@ -116,5 +116,9 @@ def _settle(items: dict[str, Any], id: str, tolerated: str, status: Status, **wo
 def _phase(number: int, row: Mapping[str, Any], items: Mapping[str, Any]) -> PhaseSummary:
     phase = checklist.phase(number)
     seconds = (datetime.fromisoformat(row["ended"]) - datetime.fromisoformat(row["started"])).total_seconds()
-    counts = Counter(Status(items[item.id]["status"]) for item in phase.items if item.id in items)
-    return PhaseSummary(phase, row["outcome"], row["reason"], counts, seconds)
+    return PhaseSummary(phase, row["outcome"], row["reason"], count(phase, items), seconds)
+
+
+def count(phase: checklist.Phase, items: Mapping[str, Any]) -> Counter[Status]:
+    """How many of the phase's items have each status."""
+    return Counter(Status(items[item.id]["status"]) for item in phase.items if item.id in items)

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
 from runbook_lib.cli import app
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 RUNBOOK = Path(sys.executable).with_name("runbook")
 
 
@@ -63,8 +64,9 @@ def test_the_readme_shows_the_help_as_it_is():
 
 
 def test_every_command_is_named_in_the_help_and_has_its_own():
-    names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    assert {"run", "rollback", "plan", "backup", "list", "show", "init", "lab", "demo"} == set(names)
+    names = set(typer.main.get_command(app).commands) - {"sandbox"}
+    of_the_record = {"attest", "waive", "approve", "keygen", "seal", "sign", "verify"}
+    assert {"run", "rollback", "plan", "backup", "list", "show", "init", "lab", "demo"} | of_the_record == names
     for arguments in [*([name] for name in names), *(["sandbox", name] for name in ("up", "down", "status"))]:
         completed = runbook(*arguments, "--help")
         assert completed.returncode == 0
