@@ -9,71 +9,28 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from runbook_lib import environment, platforms, release
+from runbook_lib import platforms, release
 from runbook_lib.checks import database, http, traffic
 from runbook_lib.environment import Environment
-from runbook_lib.home import home
-from runbook_lib.platforms.images import remove
 from runbook_lib.record import archive
 from runbook_lib.record.archive import Facts, Run
 from runbook_lib.record.summary import summarize
 from runbook_lib.runner import ExitCode
-from runbook_lib.sandbox import first_release
 from runbook_lib.sandbox.stack import Sandbox
+
+from .production import FIRST, by_another_name, data
 
 RUNBOOK = Path(sys.executable).with_name("runbook")
 NAME = "sandbox-rolled-back"
 BROKEN = "v1.0.1-broken"
-FIRST = "v0.9.0"
 
 
 @pytest.fixture
 def where(sandbox: Sandbox) -> Iterator[Environment]:
-    """The production stack by another name and with shorter waits; put back as it was afterwards."""
-    stack = sandbox.stacks[0]
-    file = stack.environment.with_name(f"{NAME}.toml")
-    text = stack.environment.read_text().replace(f'name = "{stack.name}"', f'name = "{NAME}"')
-    text = re.sub(r"(\[success\]\nwindow_seconds = )[\d.]+", r"\g<1>1.0", text)
-    file.write_text(text.replace("[platform]\n", "[platform]\nsettle_seconds = 1.0\n"))
-    env = environment.read(file)
-    dotenv, databases_before = stack.dotenv.read_bytes(), databases(env)
-    yield env
-    stack.dotenv.write_bytes(dotenv)
-    env.edge.file.unlink(missing_ok=True)
-    platforms.connect(env).up(release.find(env, FIRST))
-    for left in databases(env) - databases_before:
-        with database.connected(env) as connection:
-            connection.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(left)))
-    for tag in env.platform.folder.glob(f"images/*/tags/{BROKEN}"):
-        tag.unlink()
-    for folder in [env.application.releases / BROKEN, *env.platform.folder.glob(f"deployments/{BROKEN}-*")]:
-        remove(folder)
-    remove(home().outputs / NAME)
-    file.unlink()
-
-
-def databases(env: Environment) -> set[str]:
-    with database.connected(env) as connection:
-        return {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
-
-
-def data(env: Environment) -> dict[str, tuple[int, str]]:
-    """Of each table that the first release knows, its rows and their checksum.
-
-    The runbook's own requests are left out: to prove the critical paths they write, before and after a rollback.
-    """
-    ours = {"scans": f"id <= {first_release.SCANS}"}
-    with database.connected(env) as connection:
-        return {
-            table: connection.execute(
-                f"SELECT count(*), md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} AS t "
-                f"WHERE {ours.get(table, 'true')}"
-            ).fetchone()
-            for table in ("scans", "providers", "alembic_version")
-        }
+    with by_another_name(sandbox, NAME, BROKEN) as env:
+        yield env
 
 
 def written_meanwhile(env: Environment, name: str = "") -> int:
