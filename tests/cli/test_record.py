@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -38,6 +39,11 @@ def said(code: int, *arguments: object) -> str:
 def cells(number: int, **others: str) -> list[str]:
     items = checklist.phase(number).items
     return [*(f'phase.item("{item.id}", {others.get(item.id, "sound()")})' for item in items), "phase.gate()"]
+
+
+def readmes_command() -> str:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    return re.search(r"<!-- verify -->\n```sh\n(.*?)\n```", readme, re.DOTALL)[1]
 
 
 @pytest.fixture
@@ -80,6 +86,8 @@ def test_from_the_first_failure_to_the_signed_record(kit):
         assert more in said(0, "sign", run.id, "--role", role, "--key", kit / role)
     assert "✔ mini/" in said(0, "verify", "--all", "--expect", digest)
     assert said(0, "verify", run.folder).count("✔") == 1
+    path = {**os.environ, "PATH": f"{RUNBOOK.parent}:{os.environ['PATH']}"}
+    assert subprocess.run(["bash", "-c", readmes_command()], env=path, capture_output=True).returncode == 0
     shown = said(0, "show", run.id)
     assert "sealed; whether it holds: runbook verify" in shown
     assert "15.2.2" in shown and "O.1" not in shown
