@@ -311,7 +311,7 @@ def _refuse_secrets(values: Mapping[str, Any], mask: Mask) -> None:
 def _with_run(nb: Any, values: Mapping[str, Any], env: Environment) -> tuple[Any, Run, exclusive.Exclusion | None]:
     """The run that the parameters name; where they name none, a new one, injected as ``run_id``, and what holds it."""
     if values["run_id"]:
-        return nb, archive.find(values["run_id"], env.name), None
+        return nb, archive.find_open(values["run_id"], env.name), None
     release = releases.find(env, values["release"])
     given = nb.metadata.papermill.get("parameters", {})
     hold = exclusive.alone(env, archive.new_id(release))

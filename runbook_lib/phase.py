@@ -22,7 +22,6 @@ from runbook_lib.home import home
 from runbook_lib.planning import PlannedPhase, open_plan
 from runbook_lib.record import archive, attestation, earlier
 from runbook_lib.record.archive import Facts, Run, Way
-from runbook_lib.record.events import SEALED
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import ItemResult, StepResult, Waived, worst
 from runbook_lib.release import Release
@@ -101,11 +100,8 @@ def _open(env: Environment, release: Release, run_id: str, dry_run: bool, confir
         name = exclusive.alone(env, archive.new_id(release)).holder.run
         given = {"dry_run": dry_run, "confirm": confirm, "release": release.tag}
         return archive.create(env, release, Way.UNSUPERVISED, run_id=name, parameters=given)
-    run = archive.find(run_id, env.name)
-    events = run.events.read()
-    if events[-1].name == SEALED:
-        raise ConfigurationError(f"Run {run_id} is sealed: nothing can be added to it. Start a new run.")
-    opened = events[0].data
+    run = archive.find_open(run_id, env.name)
+    opened = run.events.read()[0].data
     if opened["commit"] != release.commit:
         raise ConfigurationError(
             f"Run {run_id} is for release {opened['release']} (commit {opened['commit'][:12]}), "

@@ -50,12 +50,10 @@ def resume(env: Environment, name: str, release: Release, options: Options) -> t
     Occupied
         A run holds the environment, be it this one.
     """
-    run = archive.find(name, env.name)
+    run = archive.find_open(name, env.name)
     hold = exclusive.alone(env, run.id)
     summary = summarize(run)
     _refuse_another(release, summary)
-    if summary.sealed:
-        raise ConfigurationError(f"The run {run} is sealed: nothing can be added to it. Start a new run.")
     if reasons := tuple(_reasons(env, summary)):
         listed = "\n".join(f"  {reason}" for reason in reasons)
         raise ConfigurationError(f"The run {run} cannot be resumed; start a new run, for since it ended:\n{listed}")

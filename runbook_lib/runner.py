@@ -137,7 +137,7 @@ def open_rollback(env: Environment, name: str, options: Options) -> tuple[Run, R
     if not name:
         release = _release_of(env, _to_take_back(lambda: rollback.newest(env.name)))
         return open_run(env, release, phases, options), release
-    source = archive.find(name, env.name)
+    source = archive.find_open(name, env.name)
     if not deployment.has_begun(source):
         raise ConfigurationError(f"Run {source} has deployed nothing, so there is nothing to roll back.")
     _to_take_back(lambda: rollback.deployment_of(source))

@@ -196,6 +196,19 @@ def test_papermill_with_our_engine_is_supervised(mini):
     assert (opened.folder / manifest.NAME).exists()
 
 
+def test_a_sealed_run_is_not_run_again(mini):
+    _, opened = run(mini, SOUND)
+    opened.events.append("run sealed")
+    before = opened.events.path.read_bytes()
+    source = mini.notebooks / checklist.phase(2).notebook
+    words = ["--engine", "runbook", "--no-progress-bar", "-p", "run_id", opened.id]
+    command = [PROGRAMS / "papermill", source, mini.root / "out.ipynb", *words]
+    completed = subprocess.run(command, capture_output=True, text=True)
+    assert completed.returncode != 0
+    assert "is sealed: nothing can be added to it" in completed.stderr
+    assert opened.events.path.read_bytes() == before
+
+
 def test_a_parameter_that_is_a_secret_is_refused(mini):
     write_notebooks(mini, SOUND)
     source, output = mini.notebooks / checklist.phase(2).notebook, mini.root / "out.ipynb"

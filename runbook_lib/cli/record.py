@@ -44,7 +44,7 @@ def attest(
     """Vouch for an item that waits for a person. Recorded with who, when, note and files."""
     from runbook_lib.record import archive, attestation
 
-    found = archive.find(run)
+    found = archive.find_open(run)
     person = by or getpass.getuser()
     attestation.attest(found, item, _mask(_environment(found)), person=person, note=note, files=files or ())
     typer.echo(f"{item} of {found} is attested by {person}.")
@@ -61,7 +61,7 @@ def waive(
     """Tolerate an item that failed or is in error. Until a last day; what it was stays beside it."""
     from runbook_lib.record import archive, attestation
 
-    found = archive.find(run)
+    found = archive.find_open(run)
     person, day = by or getpass.getuser(), expires.date()
     attestation.waive(found, item, _mask(_environment(found)), person=person, reason=reason, expires=day)
     typer.echo(f"{item} of {found} is waived by {person} until {day}. To go on with the run: {_resume(found)}")

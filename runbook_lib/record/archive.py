@@ -22,7 +22,7 @@ from runbook_lib.checklist import Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.home import Home, home
-from runbook_lib.record.events import EventLog
+from runbook_lib.record.events import SEALED, EventLog
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import KeptFile
 from runbook_lib.release import Release
@@ -208,6 +208,14 @@ def find(name: str, environment: str = "", where: Home | None = None) -> Run:
         raise ConfigurationError(f"Several runs are called '{name}': {where_found}. Name the environment too.")
     newest = ", ".join(f"{run.environment}/{run.id}" for run in runs(where=where)[-5:]) or "none"
     raise ConfigurationError(f"There is no run '{name}'. The newest that exist: {newest}.")
+
+
+def find_open(name: str, environment: str = "") -> Run:
+    """As :func:`find`, to go on with the run. Raises ConfigurationError also where it is sealed."""
+    run = find(name, environment)
+    if run.events.read()[-1].name == SEALED:
+        raise ConfigurationError(f"The run {run} is sealed: nothing can be added to it. Start a new run.")
+    return run
 
 
 def runs(environment: str = "*", where: Home | None = None) -> tuple[Run, ...]:

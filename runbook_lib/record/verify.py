@@ -52,7 +52,7 @@ class Verification:
 def verify(run: Run, trust: Trust) -> Verification:
     """Verify one run: its events, its files, its manifest, its signatures, and what it is chained to."""
     faults = list(_events(run))
-    sealed = seal.is_sealed(run) or _says_sealed(run)
+    sealed = _was_sealed(run)
     if sealed or _is_current(run):
         faults += _files(run)
     if not sealed:
@@ -95,11 +95,20 @@ def _events(run: Run) -> Iterator[str]:
         yield "events.jsonl goes on after the run was sealed"
 
 
-def _says_sealed(run: Run) -> bool:
+def _was_sealed(run: Run) -> bool:
+    """Whether anything says that the run was sealed: its envelope, its events or its manifest."""
+    if seal.is_sealed(run):
+        return True
     try:
-        return summarize(run).sealed
+        if summarize(run).sealed:
+            return True
+    except RecordError:
+        pass
+    try:
+        manifest.chain(run)
     except RecordError:
         return False
+    return True
 
 
 def _files(run: Run) -> Iterator[str]:
@@ -131,8 +140,8 @@ def _sealing(run: Run) -> Iterator[str]:
     except RecordError:
         return  # told already
     if not summary.sealed:
-        yield "an envelope lies with the run, and its events do not say that it was sealed"
-    elif not seal.is_sealed(run):
+        yield "the run's events do not say that it was sealed"
+    if not seal.is_sealed(run):
         yield f"{seal.ENVELOPE} is missing: it was removed, or the sealing was cut off (then: runbook seal {run})"
     if predicate.get("results") != manifest.results(summary):
         yield "the manifest's results are not those of the events"

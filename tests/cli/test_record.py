@@ -80,6 +80,7 @@ def test_from_the_first_failure_to_the_signed_record(kit):
     assert "waived by Grace" in out
     digest = re.search(r"tag: (\w{64})", said(0, "seal", run.id))[1]
     assert "is sealed: nothing can be added" in said(2, "run", "mini", "--resume", run.id)
+    assert "is sealed: nothing can be added" in said(2, "attest", run.id, "15.1.1", *vouched)
     assert "4 more of 4 roles have to sign" in said(3, "verify", run.id)
     for number, role in enumerate(ROLES, start=1):
         more = "the run is signed off" if number == 4 else f"{4 - number} more of 4 have to sign"

@@ -295,6 +295,15 @@ def test_a_sealing_cut_off_before_its_envelope_is_told(roles):
     assert "was removed, or the sealing was cut off" in fault
 
 
+def test_a_run_made_to_look_as_if_it_was_never_sealed_is_told(roles):
+    run = roles.signed()
+    (run.folder / seal.ENVELOPE).unlink()
+    on_events(lambda lines: lines[:-1])(run.folder)
+    faults = verify.verify(run, roles.trust).faults
+    assert "events.jsonl was changed" in faults
+    assert any("was removed, or the sealing was cut off" in fault for fault in faults)
+
+
 def test_without_keys_it_says_what_that_is_worth(roles):
     run = roles.sealed()
     roles.toml.write_text(roles.toml.read_text().partition("[sign_off.keys]")[0])
