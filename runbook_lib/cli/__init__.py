@@ -166,16 +166,16 @@ def list_runs(
 ) -> None:
     """List the environments and their runs. Oldest first."""
     from runbook_lib import environment as environments
-    from runbook_lib.record import archive
+    from runbook_lib.record import archive, seal
     from runbook_lib.record.summary import summarize
 
     console = _console()
     console.print(f"environments: {', '.join(environments.names()) or 'none'}")
     for each in archive.runs(environment):
-        summary = summarize(each)
+        summary = seal.signed_off(summarize(each), record.trust_of(each.environment))
         counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
-        sealed = ", sealed" if summary.sealed else ""
-        console.print(f"{each}  {summary.opened.get('release')}  {summary.outcome}{sealed}  {counts}", soft_wrap=True)
+        state = record.standing(each) if summary.sealed else summary.outcome
+        console.print(f"{each}  {summary.opened.get('release')}  {state}  {counts}", soft_wrap=True)
 
 
 @app.command()
@@ -198,7 +198,7 @@ def show(run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or 
         console.print(f"  began and never ended: {unfinished}")
     console.print(f"opened {summary.started} by {summary.opened.get('operator')}; {summary.outcome}", soft_wrap=True)
     if summary.sealed:
-        console.print(f"sealed; whether it holds: runbook verify {found}", soft_wrap=True)
+        console.print(f"{record.standing(found)}; whether it holds: runbook verify {found}", soft_wrap=True)
     if summary.opened["way"] == Way.UNSUPERVISED:
         console.print("unsupervised: nobody watched the kernels of this run")
 

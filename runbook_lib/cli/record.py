@@ -229,6 +229,18 @@ def _mask(env: Environment) -> Mask:
     return Mask(home().root).learn(env.secrets())
 
 
+def standing(run: Run) -> str:
+    """How far a sealed run is signed, in words; whether it holds is for ``verify`` to say."""
+    from runbook_lib.errors import RecordError
+    from runbook_lib.record import seal as seals
+
+    trust = trust_of(run.environment)
+    try:
+        return "sealed" if seals.signatures(run, trust).missing(trust) else "signed off"
+    except RecordError:
+        return "sealed, its envelope damaged"
+
+
 def trust_of(environment: str, file: Path | None = None) -> Trust:
     """The keys that count for runs of the environment; none where it is not described here any more."""
     from runbook_lib import environment as environments

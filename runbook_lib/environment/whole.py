@@ -69,6 +69,9 @@ class Environment(Model):
             for name, value in dotenv_values(self.dotenv.file, interpolate=False).items()
             if value and is_secret_name(name)
         }
+        # What phase 1 is about to write is secret before it stands in the file.
+        declared = self.dotenv.values.items()
+        found |= {f"dotenv.values.{name}": value for name, value in declared if value and is_secret_name(name)}
         references = {
             "database.url": self.database.url,
             "cache.url": self.cache and self.cache.url,

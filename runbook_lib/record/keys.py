@@ -48,11 +48,15 @@ def generate(path: Path, passphrase: str = "") -> str:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
-    return public_line(key)
+    return _public_line(key)
 
 
-def public_line(key: Ed25519PrivateKey) -> str:
-    """The public half as OpenSSH writes it."""
+def read_public(path: Path, passphrase: str = "") -> str:
+    """The public line of the private key in `path`. Raises as :func:`signer` does."""
+    return _public_line(_private_key(path, passphrase))
+
+
+def _public_line(key: Ed25519PrivateKey) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
@@ -140,8 +144,8 @@ def read_trust(path: Path) -> Trust:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
-        raise ConfigurationError(f"{path}: sign_off: {said}") from error
+        said = (f"{'.'.join(map(str, ('sign_off', *one['loc'])))}: {one['msg']}" for one in error.errors())
+        raise ConfigurationError(f"{path}: {'; '.join(said)}") from error
 
 
 def _public_key(line: str) -> SSlibKey:

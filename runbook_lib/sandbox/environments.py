@@ -7,7 +7,7 @@ import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from runbook_lib.sandbox import daemon, edge, postgres, settings, tracker
+from runbook_lib.sandbox import daemon, edge, postgres, settings, signing, tracker
 from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
 RELEASE = "v1.0.0"
@@ -280,6 +280,10 @@ key = {channel_key}
 confirmation = "{sink}/hooks/announcements"
 """
 """Who is called, what is linked, and where a deployment is announced."""
+_SIGN_OFF = """
+[sign_off.keys]  # of the sandbox's own keys, in .sandbox/keys
+{sign_off}
+"""
 _CHANNEL_KEY = "ANNOUNCEMENT_URL"
 # The address of the first block's reward; the invoice and the LNURL are the examples of BOLT 11 and LUD-01.
 _BIP21 = "bitcoin:1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa?amount=0.001&label=Sandbox"
@@ -305,7 +309,7 @@ def create(stack: Stack, ports: Ports) -> None:
 
 def _text(stack: Stack, ports: Ports) -> str:
     staging = stack.kind == "staging"
-    return (_TEMPLATE + _WAIVERS + _PEOPLE).format(
+    return (_TEMPLATE + _WAIVERS + _PEOPLE + _SIGN_OFF).format(
         kind="staging" if staging else "production",
         name=_string(stack.name),
         environment_kind=_string(stack.kind),
@@ -344,6 +348,7 @@ def _text(stack: Stack, ports: Ports) -> str:
         host_name=stack.host,
         edge=settings.origin(ports),
         sink=f"http://{INNER}:{ports.sink}",
+        sign_off="\n".join(f"{role} = {_string(line)}" for role, line in signing.create(stack.root).items()),
         channel_key=_string(_CHANNEL_KEY),
         waived_until=date(datetime.now(UTC).year + 1, 12, 31).isoformat(),
     )

@@ -90,9 +90,9 @@ def test_from_the_first_failure_to_the_signed_record(kit):
     path = {**os.environ, "PATH": f"{RUNBOOK.parent}:{os.environ['PATH']}"}
     assert subprocess.run(["bash", "-c", readmes_command()], env=path, capture_output=True).returncode == 0
     shown = said(0, "show", run.id)
-    assert "sealed; whether it holds: runbook verify" in shown
+    assert "signed off; whether it holds: runbook verify" in shown
     assert "15.2.2" in shown and "O.1" not in shown
-    assert "sealed" in said(0, "list")
+    assert "signed off" in said(0, "list")
     opened = summarize(run).opened
     assert opened["parameters"]["notes"] == "as agreed"
     (run.folder / "new.txt").write_text("x")

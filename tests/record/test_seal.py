@@ -95,6 +95,15 @@ def test_a_secret_in_any_file_refuses_the_seal_and_is_not_repeated(roles, form):
     assert form not in str(refused.value)
 
 
+def test_a_secret_that_phase_1_is_to_write_is_masked_in_the_kept_settings(roles):
+    dsn = "https://0123456789abcdef0123456789abcdef@sentry.example/1"
+    roles.toml.write_text(roles.toml.read_text() + f"\n[dotenv.values]\nSENTRY_DSN = '{dsn}'\n")
+    run = roles.ran()
+    assert "0123456789abcdef" not in (run.folder / "environment.toml").read_text()
+    (roles.home.root / ".env").write_text(f"DATABASE_URL=postgresql://a:mini-database-password@h/d\nSENTRY_DSN={dsn}\n")
+    seal.seal(run, roles.mask)
+
+
 def test_a_sealing_that_was_cut_off_is_brought_to_its_end(roles):
     run = roles.ran()
     run.events.append("run sealed", operator="ada")
