@@ -6,7 +6,7 @@ The executor here is the only place that turns what a step returns or raises int
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,20 +14,21 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from runbook_lib import card, checklist
+from runbook_lib import card, checklist, kernel
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
 from runbook_lib.display import SHOWN_IMAGES, Display, show_image
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, GateFailed, NotApplicable, Unresolved, Waiting
-from runbook_lib.home import home
 from runbook_lib.planning import PlannedPhase, open_plan
-from runbook_lib.record import archive
+from runbook_lib.record import archive, evidence
 from runbook_lib.record.archive import Facts, Run
+from runbook_lib.record.evidence import Kept
 from runbook_lib.record.masking import Mask
-from runbook_lib.record.result import ItemResult, KeptFile, StepResult, Waived, worst
+from runbook_lib.record.parameters import refuse_secrets
+from runbook_lib.record.result import ItemResult, StepResult, Waived, worst
 from runbook_lib.release import Release
-from runbook_lib.step import Evidence, Finding, Kind, Status, Step, reporting
+from runbook_lib.step import Finding, Kind, Status, Step, reporting
 
 
 class Phase(Protocol):
@@ -76,18 +77,23 @@ def begin(
     Raises
     ------
     ConfigurationError
-        A name is wrong; those that exist are listed.
+        A name is wrong; those that exist are listed. Or a parameter is, or looks like, a secret.
     """
     phase = checklist.phase(number)
     plan = open_plan()
+    given = {"environment": environment, "release": release, "run_id": run_id, "confirm": confirm}
+    # Twice, for what is said of a wrong name repeats it: by their looks first, then by what the environment knows.
+    refuse_secrets(given, Mask())
     env = environments.load(environment)
+    refuse_secrets(given, Mask().learn(env.secrets()))
     wanted = releases.find(env, release)
     if plan is not None:
         return PlannedPhase(phase, env, wanted, archive.planned(env), plan)
+    mask = kernel.mask().learn(env.secrets())
     run = _open(env, wanted, run_id, dry_run, confirm)
     run.events.append("phase started", phase=number, notebook=phase.notebook)
     may_act = not dry_run and (env.kind != "production" or confirm == env.name)
-    return LivePhase(phase, env, wanted, run, may_act)
+    return LivePhase(phase, env, wanted, run, may_act, mask)
 
 
 def _open(env: Environment, release: Release, run_id: str, dry_run: bool, confirm: str) -> Run:
@@ -115,8 +121,8 @@ class LivePhase:
     release: Release
     run: Run
     may_act: bool
+    _mask: Mask
     _results: dict[str, ItemResult] = field(default_factory=dict)
-    _mask: Mask = field(default_factory=lambda: Mask(home().root))
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -130,16 +136,16 @@ class LivePhase:
             raise ConfigurationError(f"Item {id} was given no step.")
         shown = Display(card.running(item.id, item.text, ""))
         results: list[StepResult] = []
-        images: list[Evidence] = []
+        images: list[Kept] = []
         for number, step in enumerate(steps, start=1):
             blocked_by = next((r for r in results if r.kind == Kind.ACTION and r.status != Status.PASSED), None)
             if blocked_by:
                 results.append(_blocked(step, blocked_by))
                 continue
             with reporting(lambda line: shown.show_progress(card.running(item.id, item.text, self._mask.text(line)))):
-                result, finding = self._execute(item, number, step)
+                result, kept = self._execute(item, number, step)
             results.append(result)
-            images += [e for e in finding.evidence if Path(e.name).suffix in SHOWN_IMAGES] if finding else []
+            images += [each for each in kept if Path(each.name).suffix in SHOWN_IMAGES]
         outcome = ItemResult(item.id, item.text, tuple(results), self._waiver(item.id, worst(results)))
         self._results[id] = outcome
         self.run.events.append("item finished", phase=self.definition.number, **outcome.data())
@@ -186,7 +192,7 @@ class LivePhase:
         )
         return "; ".join([counts or "nothing ran", *problems]), not problems
 
-    def _execute(self, item: checklist.Item, number: int, step: Step) -> tuple[StepResult, Finding | None]:
+    def _execute(self, item: checklist.Item, number: int, step: Step) -> tuple[StepResult, Sequence[Kept]]:
         """Run one step and record it; whatever it raises becomes a status."""
         self._mask.learn(self.env.secrets())
         arguments = self._mask.value({name: _plain(value) for name, value in step.arguments.items()})
@@ -220,13 +226,15 @@ class LivePhase:
             )
         except KeyboardInterrupt:
             ended = _Ended(Status.ERROR, "interrupted while it ran", "see what it left behind before running it again")
-            self._record(item, number, self._result(item, step, arguments, ended, None, started))
+            self._mask.learn(self.env.secrets())
+            self._record(item, number, self._result(item, step, arguments, ended, None, (), started))
             raise
         # An action may have made new secrets; they are known before a word of its finding is kept.
         self._mask.learn(self.env.secrets())
-        result = self._result(item, step, arguments, ended, finding, started)
+        kept = [evidence.masked(each, self._mask) for each in finding.evidence] if finding else []
+        result = self._result(item, step, arguments, ended, finding, kept, started)
         self._record(item, number, result)
-        return result, finding
+        return result, kept
 
     def _why_planned(self) -> str:
         if self.env.kind == "production":
@@ -240,6 +248,7 @@ class LivePhase:
         arguments: Mapping[str, Any],
         ended: _Ended,
         finding: Finding | None,
+        kept: Sequence[Kept],
         started: float,
     ) -> StepResult:
         seconds = round(time.monotonic() - started, 3)
@@ -256,7 +265,7 @@ class LivePhase:
             remedy=self._mask.text(ended.remedy),
             seconds=seconds,
             tables=[plain(_plain(asdict(table))) for table in finding.tables] if finding else [],
-            evidence=[self._keep(item.id, evidence) for evidence in finding.evidence] if finding else [],
+            evidence=[self.run.keep(item.id, each.name, each.content) for each in kept],
             facts=plain(_plain(finding.facts)) if finding else {},
         )
 
@@ -264,14 +273,6 @@ class LivePhase:
         data = {"phase": self.definition.number, "item": item.id, "step": number, **asdict(result)}
         # Tables are kept once, with the item.
         self.run.events.append("step finished", **{key: value for key, value in data.items() if key != "tables"})
-
-    def _keep(self, item: str, evidence: Evidence) -> KeptFile:
-        content = evidence.content
-        if isinstance(content, str):
-            content = self._mask.text(content).encode()
-        elif Path(evidence.name).suffix in {".html", ".txt", ".log", ".json", ".xml", ".csv", ".svg"}:
-            content = self._mask.text(content.decode(errors="replace")).encode()
-        return self.run.keep(item, evidence.name, content)
 
 
 @dataclass(frozen=True)
@@ -289,8 +290,11 @@ def _blocked(step: Step, action: StepResult) -> StepResult:
 
 def _plain(value: Any) -> Any:
     """`value` as JSON values: parts of an environment by their name, everything else that is no JSON by its text."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | str):
         return value
+    if isinstance(value, int):
+        # Nor does the canonical form that the events have (RFC 8785) know integers that a double cannot hold.
+        return value if abs(value) < 2**53 else str(value)
     if isinstance(value, float):
         # JSON knows no NaN or infinity.
         return value if abs(value) < float("inf") else str(value)

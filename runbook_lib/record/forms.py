@@ -43,13 +43,13 @@ def as_bytes(text: str) -> bytes:
 
 
 def soften(data: bytes) -> bytes:
-    """`data`, byte for byte as long, with escaped line breaks as line breaks, and colours and frames as blanks."""
+    """`data`, byte for byte as long, with escaped line breaks as such, frames as blanks, and colours as zeros."""
     if b"\\" in data:
         data = data.replace(b"\\n", b"\n\n").replace(b"\\r", b"\n\n").replace(b"\\t", b"\t\t")
     if _FRAME in data:
         data = data.replace(_FRAME, b" " * len(_FRAME))
     if b"\x1b" in data or b"\\" in data:
-        data = _COLOUR.sub(lambda match: b" " * len(match[0]), data)
+        data = _COLOUR.sub(lambda match: b"\0" * len(match[0]), data)
     return data
 
 

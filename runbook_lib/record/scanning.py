@@ -22,16 +22,20 @@ _COMPRESSED: tuple[tuple[bytes, Any], ...] = (
     (b"BZh", bz2.open),
     (b"\xfd7zXZ\0", lzma.open),
 )
-_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+"""What the standard library raises where something compressed is cut off, damaged, or needs a password."""
 
 
 def names_in(path: Path, finder: Finder) -> tuple[str, ...]:
     """The names of the secrets that the file at `path` holds, or that its own name holds."""
-    names = dict.fromkeys(finder.names(path.name.encode("utf-8", "backslashreplace")))
+    own = finder.names(path.name.encode("utf-8", "backslashreplace"))
     with path.open("rb") as file:
-        for content in _contents(file):
-            names |= dict.fromkeys(_scan(content, finder))
-    return tuple(names)
+        return tuple(dict.fromkeys([*own, *names_within(file, finder)]))
+
+
+def names_within(file: IO[bytes], finder: Finder) -> tuple[str, ...]:
+    """The names of the secrets that an open file holds."""
+    return tuple(dict.fromkeys(name for content in _contents(file) for name in _scan(content, finder)))
 
 
 def _scan(pieces: Iterable[bytes], finder: Finder) -> Iterator[str]:
@@ -67,7 +71,7 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
     try:
         while piece := file.read(PIECE):
             yield piece
-    except _DAMAGED:
+    except DAMAGED:
         return
 
 
@@ -78,7 +82,7 @@ def _zip(file: IO[bytes], depth: int) -> Iterator[Iterable[bytes]]:
                 yield [member.filename.encode(), member.comment]
                 with archive.open(member) as inner:
                     yield from _contents(inner, depth - 1)
-    except _DAMAGED:
+    except DAMAGED:
         return
 
 
