@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from runbook_lib.record.result import MIME, ItemResult, StepResult
 from runbook_lib.step import Status
@@ -94,7 +95,7 @@ def _step_html(step: StepResult) -> str:
     lines += [_table(table) for table in step.tables]
     if step.evidence:
         kept = "".join(
-            f"<li><a href='{escape(file.path, quote=True)}'>{escape(file.path)}</a> "
+            f"<li><a href='{quote(file.path)}'>{escape(file.path)}</a> "
             f"<small>{file.size:,} bytes, SHA-256 {file.sha256[:16]}…</small></li>"
             for file in step.evidence
         )

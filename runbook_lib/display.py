@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.step import Evidence
+from runbook_lib.record.evidence import Kept
 
 SHOWN_IMAGES = {".png": "image/png", ".svg": "image/svg+xml"}
 
@@ -32,16 +32,15 @@ class Display:
             self._shown = time.monotonic()
 
 
-def show_image(image: Evidence) -> None:
-    """Show a PNG or SVG below the card."""
+def show_image(image: Kept) -> None:
+    """Show a PNG or SVG below the card; an SVG as a picture, in which browsers run no script and fetch nothing."""
+    from base64 import b64encode
+    from html import escape
+
     from IPython.display import display
 
-    kind = SHOWN_IMAGES[Path(image.name).suffix]
-    if kind == "image/png":
-        import base64
-
-        content = image.content if isinstance(image.content, bytes) else image.content.encode()
-        display({kind: base64.b64encode(content).decode(), "text/plain": image.name}, raw=True)
-    else:
-        text = image.content if isinstance(image.content, str) else image.content.decode()
-        display({kind: text, "text/plain": image.name}, raw=True)
+    kind, content = SHOWN_IMAGES[Path(image.name).suffix], b64encode(image.content).decode()
+    shown = {kind: content}
+    if kind == "image/svg+xml":
+        shown = {"text/html": f"<img alt='{escape(image.name)}' src='data:{kind};base64,{content}'>"}
+    display({**shown, "text/plain": image.name}, raw=True)

@@ -38,6 +38,7 @@ from runbook_lib.home import home
 from runbook_lib.record import archive, manifest
 from runbook_lib.record.archive import Run, Way
 from runbook_lib.record.masking import Mask
+from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.result import MIME
 
 Watch = Callable[[Mapping[str, Any]], None]
@@ -179,7 +180,7 @@ class RunbookEngine(Engine):  # type: ignore[misc]
                     own.run(_supervise(job, own, watch))
         except Stopped as stopped:
             job.close(stopped)
-            raise PapermillException(str(stopped)) from None
+            raise PapermillException(job.manager.masked(str(stopped))) from None
         job.close(None)
         return job.manager.nb
 
@@ -221,7 +222,12 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
     def _masked(self) -> str:
         if self._env is not None:
             self._mask.learn(self._env.secrets())
-        return self._mask.text(nbformat.writes(self.nb) + "\n")
+        # Value by value: once nbformat has cut texts into lines, what stands on two of them is hard to find.
+        return str(nbformat.writes(nbformat.from_dict(self._mask.value(self.nb))) + "\n")
+
+    def masked(self, text: str) -> str:
+        """What may be said aloud of what happened in the notebook."""
+        return self._mask.text(text)
 
 
 @dataclass(frozen=True)
@@ -237,15 +243,18 @@ class _Job:
     @classmethod
     def prepare(cls, nb: Any, output_path: str | None, timeout: float | None) -> _Job:
         """Check the parameters, and open a run where the notebook is a phase's and none is named."""
-        parameters = declared_parameters(nb)
-        check_parameters(nb.metadata.papermill.get("parameters", {}), parameters)
+        parameters, given = declared_parameters(nb), nb.metadata.papermill.get("parameters", {})
         mask, env, run, phase, hold = Mask(home().root), None, None, None, None
         number = nb.metadata.get("runbook", {}).get("phase")
+        # First, for what is said of a parameter that is unknown or of the wrong type names it with its value.
+        refuse_secrets(given, mask)
         if number is not None:
-            values = {**parameters, **nb.metadata.papermill.get("parameters", {})}
+            values = {**parameters, **given}
             phase = checklist.phase(number)
-            env = environments.load(values["environment"])
-            _refuse_secrets(values, mask.learn(env.secrets()))
+            env = environments.load(str(values["environment"]))
+            refuse_secrets(given, mask.learn(env.secrets()))
+        check_parameters(given, parameters)
+        if env is not None:
             nb, run, hold = _with_run(nb, values, env)
         for key in ("input_path", "output_path"):
             if nb.metadata.papermill.get(key):
@@ -260,7 +269,8 @@ class _Job:
         if self.run is None or self.phase is None:
             return
         if stopped is not None and not self._gate_spoke():
-            self.run.events.append("phase ended", phase=self.phase.number, outcome=stopped.outcome, reason=str(stopped))
+            reason = self.manager.masked(str(stopped))
+            self.run.events.append("phase ended", phase=self.phase.number, outcome=stopped.outcome, reason=reason)
         manifest.write(self.run)
 
     def _gate_spoke(self) -> bool:
@@ -300,12 +310,6 @@ def check_parameters(given: Mapping[str, Any], declared: Mapping[str, Any]) -> N
                 f"The parameter '{name}' must be a {wanted.__name__}, but {value!r} was read as a "
                 f"{type(value).__name__}. With papermill, give text by -r {name} VALUE."
             )
-
-
-def _refuse_secrets(values: Mapping[str, Any], mask: Mask) -> None:
-    for name, value in values.items():
-        if mask.text(str(value)) != str(value) and str(home().root) not in str(value):
-            raise ConfigurationError(f"The value given for '{name}' is a secret; parameters are kept in the record.")
 
 
 def _with_run(nb: Any, values: Mapping[str, Any], env: Environment) -> tuple[Any, Run, exclusive.Exclusion | None]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,13 +15,14 @@ from runbook_lib import card
 from runbook_lib.checklist import Item
 from runbook_lib.environment import Environment
 from runbook_lib.errors import NotApplicable, Unresolved, Waiting
-from runbook_lib.record import attestation
+from runbook_lib.record import attestation, evidence
 from runbook_lib.record.archive import Run
 from runbook_lib.record.earlier import Done, Earlier, Unknown
+from runbook_lib.record.evidence import Kept
 from runbook_lib.record.masking import Mask
-from runbook_lib.record.result import KeptFile, StepResult
+from runbook_lib.record.result import StepResult
 from runbook_lib.release import Release
-from runbook_lib.step import ATTEST, Evidence, Finding, Kind, Status, Step
+from runbook_lib.step import ATTEST, Finding, Kind, Status, Step
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Executor:
     mask: Mask
     earlier: Earlier = field(default_factory=Earlier)
 
-    def carry_out(self, item: Item, steps: Sequence[Step], number: int) -> tuple[StepResult, Finding | None]:
+    def carry_out(self, item: Item, steps: Sequence[Step], number: int) -> tuple[StepResult, Sequence[Kept]]:
         """Run step `number` (from 1) of the item, or go on with it where an earlier pass began it."""
         step = steps[number - 1]
         left = self.earlier.take(item.id, number, step.name) if self.may_act else None
@@ -56,7 +56,7 @@ class Executor:
 
     def _go_on(
         self, item: Item, number: int, step: Step, left: Done | Unknown, following: Sequence[Step]
-    ) -> tuple[StepResult, Finding | None]:
+    ) -> tuple[StepResult, Sequence[Kept]]:
         """An action that an earlier pass has begun: looked at, and carried out only if it is not done."""
         started = time.monotonic()
         looked = _look(step, left, following)
@@ -73,17 +73,17 @@ class Executor:
             repeated=not done,
         )
         if not done:
-            result, finding = self._execute(item, number, step)
+            result, kept = self._execute(item, number, step)
             note = f"{left}; looked at before it was carried out: {card.shorten(seen or 'nothing to look at')}"
-            return replace(result, note=note), finding
-        result = self._result(item, step, {}, _Ended(Status.PASSED), looked, started)
+            return replace(result, note=note), kept
+        result = self._result(item, step, {}, _Ended(Status.PASSED), looked, (), started)
         if isinstance(left, Done):
             result = replace(result, **left.kept)
         result = replace(result, note=f"{left}; not done again")
         self._record(item, number, result)
-        return result, None
+        return result, ()
 
-    def _execute(self, item: Item, number: int, step: Step) -> tuple[StepResult, Finding | None]:
+    def _execute(self, item: Item, number: int, step: Step) -> tuple[StepResult, Sequence[Kept]]:
         """Run one step and record it; whatever it raises becomes a status."""
         self.mask.learn(self.env.secrets())
         arguments = self.mask.value({name: _plain(value) for name, value in step.arguments.items()})
@@ -117,13 +117,15 @@ class Executor:
             )
         except KeyboardInterrupt:
             ended = _Ended(Status.ERROR, "interrupted while it ran", "see what it left behind before running it again")
-            self._record(item, number, self._result(item, step, arguments, ended, None, started))
+            self.mask.learn(self.env.secrets())
+            self._record(item, number, self._result(item, step, arguments, ended, None, (), started))
             raise
         # An action may have made new secrets; they are known before a word of its finding is kept.
         self.mask.learn(self.env.secrets())
-        result = self._result(item, step, arguments, ended, finding, started)
+        kept = [evidence.masked(each, self.mask) for each in finding.evidence] if finding else []
+        result = self._result(item, step, arguments, ended, finding, kept, started)
         self._record(item, number, result)
-        return result, finding
+        return result, kept
 
     def _word(self, item: Item, step: Step) -> Finding | None:
         """What a person has attested, where that is what the step waits for."""
@@ -143,6 +145,7 @@ class Executor:
         arguments: Mapping[str, Any],
         ended: _Ended,
         finding: Finding | None,
+        kept: Sequence[Kept],
         started: float,
     ) -> StepResult:
         seconds = round(time.monotonic() - started, 3)
@@ -159,7 +162,7 @@ class Executor:
             remedy=self.mask.text(ended.remedy),
             seconds=seconds,
             tables=[plain(_plain(asdict(table))) for table in finding.tables] if finding else [],
-            evidence=[self._keep(item.id, evidence) for evidence in finding.evidence] if finding else [],
+            evidence=[self.run.keep(item.id, each.name, each.content) for each in kept],
             facts=plain(_plain(finding.facts)) if finding else {},
         )
 
@@ -167,14 +170,6 @@ class Executor:
         data = {"phase": self.phase, "item": item.id, "step": number, **asdict(result)}
         # Tables are kept once, with the item.
         self.run.events.append("step finished", **{key: value for key, value in data.items() if key != "tables"})
-
-    def _keep(self, item: str, evidence: Evidence) -> KeptFile:
-        content = evidence.content
-        if isinstance(content, str):
-            content = self.mask.text(content).encode()
-        elif Path(evidence.name).suffix in {".html", ".txt", ".log", ".json", ".xml", ".csv", ".svg"}:
-            content = self.mask.text(content.decode(errors="replace")).encode()
-        return self.run.keep(item, evidence.name, content)
 
 
 @dataclass(frozen=True)
@@ -209,8 +204,11 @@ def _look(step: Step, left: Done | Unknown, following: Sequence[Step]) -> Findin
 
 def _plain(value: Any) -> Any:
     """`value` as JSON values: parts of an environment by their name, everything else that is no JSON by its text."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | str):
         return value
+    if isinstance(value, int):
+        # Nor does the canonical form that the events have (RFC 8785) know integers that a double cannot hold.
+        return value if abs(value) < 2**53 else str(value)
     if isinstance(value, float):
         # JSON knows no NaN or infinity.
         return value if abs(value) < float("inf") else str(value)

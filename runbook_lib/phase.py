@@ -11,21 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from runbook_lib import card, checklist, exclusive
+from runbook_lib import card, checklist, exclusive, kernel
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
 from runbook_lib.display import SHOWN_IMAGES, Display, show_image
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, GateFailed
 from runbook_lib.executor import Executor, blocked
-from runbook_lib.home import home
 from runbook_lib.planning import PlannedPhase, open_plan
 from runbook_lib.record import archive, attestation, earlier
 from runbook_lib.record.archive import Facts, Run, Way
+from runbook_lib.record.evidence import Kept
 from runbook_lib.record.masking import Mask
+from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.result import ItemResult, StepResult, Waived, worst
 from runbook_lib.release import Release
-from runbook_lib.step import Evidence, Kind, Status, Step, reporting
+from runbook_lib.step import Kind, Status, Step, reporting
 
 
 class Phase(Protocol):
@@ -74,23 +75,27 @@ def begin(
     Raises
     ------
     ConfigurationError
-        A name is wrong; those that exist are listed.
+        A name is wrong; those that exist are listed. Or a parameter is, or looks like, a secret.
     Occupied
         Another run holds the environment.
     """
     phase = checklist.phase(number)
     plan = open_plan()
+    given = {"environment": environment, "release": release, "run_id": run_id, "confirm": confirm}
+    # Twice, for what is said of a wrong name repeats it: by their looks first, then by what the environment knows.
+    refuse_secrets(given, Mask())
     env = environments.load(environment)
+    refuse_secrets(given, Mask().learn(env.secrets()))
     wanted = releases.find(env, release)
     if plan is not None:
         return PlannedPhase(phase, env, wanted, archive.planned(env), plan)
+    mask = kernel.mask().learn(env.secrets())
     run = _open(env, wanted, run_id, dry_run, confirm)
     left = earlier.of_phase(run.events.read(), number)
     run.events.append("phase started", phase=number, notebook=phase.notebook)
     may_act = not dry_run and (env.kind != "production" or confirm == env.name)
     hold = exclusive.within(env, run.id)
     hold.keep(run, number)
-    mask = Mask(home().root)
     return LivePhase(phase, env, wanted, run, hold, mask, Executor(env, run, number, may_act, mask, left))
 
 
@@ -136,16 +141,16 @@ class LivePhase:
         self.hold.keep(self.run, self.definition.number)
         shown = Display(card.running(item.id, item.text, ""))
         results: list[StepResult] = []
-        images: list[Evidence] = []
+        images: list[Kept] = []
         for number, step in enumerate(steps, start=1):
             blocked_by = next((r for r in results if r.kind == Kind.ACTION and r.status != Status.PASSED), None)
             if blocked_by:
                 results.append(blocked(step, blocked_by))
                 continue
             with reporting(lambda line: shown.show_progress(card.running(item.id, item.text, self.mask.text(line)))):
-                result, finding = self.executor.carry_out(item, steps, number)
+                result, kept = self.executor.carry_out(item, steps, number)
             results.append(result)
-            images += [e for e in finding.evidence if Path(e.name).suffix in SHOWN_IMAGES] if finding else []
+            images += [each for each in kept if Path(each.name).suffix in SHOWN_IMAGES]
         outcome = ItemResult(item.id, item.text, tuple(results), self._waiver(item.id, worst(results)))
         self._results[id] = outcome
         self.run.events.append("item finished", phase=self.definition.number, **outcome.data())

@@ -18,7 +18,7 @@ FLOORS = [
     {"environment", "checklist", "programs"},
     {"release", "installers"},
     {"record"},
-    {"pages"},
+    {"pages", "kernel"},
     {"platforms", "load"},
     {"schedules"},
     {"checks"},

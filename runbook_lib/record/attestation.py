@@ -11,13 +11,13 @@ from typing import Any
 from runbook_lib import checklist
 from runbook_lib.checklist import Item, Phase
 from runbook_lib.errors import ConfigurationError
-from runbook_lib.record import manifest
+from runbook_lib.record import evidence, manifest
 from runbook_lib.record.archive import Run, operator
 from runbook_lib.record.events import Event
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import Waived
 from runbook_lib.record.summary import ATTESTED, WAIVED, RunSummary, summarize
-from runbook_lib.step import Finding, Kind, Status
+from runbook_lib.step import Evidence, Finding, Kind, Status
 
 APPROVED = "approval given"
 
@@ -42,8 +42,8 @@ def attest(run: Run, id: str, mask: Mask, *, person: str, note: str, files: Sequ
         seen = f"it is {result['status']}" if result else "it has not run yet"
         raise ConfigurationError(f"{id} does not wait for a person: {seen}. Only what is pending is attested.")
     _refuse_empty(id, person=person, note=note)
-    contents = [(path.name, _content(path, mask)) for path in files]
-    kept = [run.keep(id, name, content) for name, content in contents]
+    contents = [evidence.masked(Evidence(path.name, _content(path)), mask) for path in files]
+    kept = [run.keep(id, each.name, each.content) for each in contents]
     run.events.append(
         ATTESTED,
         phase=phase.number,
@@ -154,12 +154,8 @@ def _refuse_empty(id: str, **words: str) -> None:
             raise ConfigurationError(f"{id}: the {name} is empty; say it with --{'by' if name == 'person' else name}.")
 
 
-def _content(path: Path, mask: Mask) -> bytes:
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        return mask.text(content.decode()).encode()
-    except UnicodeDecodeError:
-        return content

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from runbook_lib.environment import secret_parts
+from runbook_lib.record import forms
 
 SHORTEST = 6
 """Characters; a shorter value would mask half of the record and is no secret."""
+SHORTEST_READ = 4
+"""Bytes that a form must have in the loose reading: what is nothing but quotes and blanks is no secret."""
+LONG_LINE = 16
+"""Characters from which a line of a secret of several lines is a secret too, as those of a PEM key are."""
 
 
 class Mask:
@@ -37,61 +41,230 @@ class Mask:
         for name, value in secrets.items():
             for part in _parts(value):
                 if len(part) >= SHORTEST and part not in self._secrets:
-                    self._secrets[part] = f"[masked {name}]"
-                    self.__dict__.pop("_automaton", None)
+                    self._secrets[part] = name
+                    self.__dict__.pop("finder", None)
         return self
+
+    @cached_property
+    def finder(self) -> Finder:
+        """What finds the secrets known now."""
+        return Finder.of(self._secrets)
 
     def text(self, text: str) -> str:
         """`text` with each secret replaced by ``[masked NAME]``, and this machine's paths shortened."""
+        return self.data(forms.as_bytes(text)).decode()
+
+    def data(self, data: bytes) -> bytes:
+        """As :meth:`text`, for the bytes of a text in UTF-8, or of anything else."""
         if self._root is not None:
-            text = text.replace(str(self._root), ".")
-        text = text.replace(sys.prefix, "<python>")
-        if not self._secrets:
-            return text
-        automaton, labels = self._automaton
+            data = data.replace(str(self._root).encode(), b".")
+        data = data.replace(sys.prefix.encode(), b"<python>")
         pieces, position = [], 0
-        for pattern, start, end in automaton.find_matches_as_indexes(text):
-            pieces += [text[position:start], labels[pattern]]
+        for start, end, name in self.finder.spans(data):
+            pieces += [data[position:start], f"[masked {name}]".encode()]
             position = end
-        return "".join([*pieces, text[position:]])
+        return b"".join([*pieces, data[position:]]) if pieces else data
 
     @property
     def known(self) -> int:
         """How many secret values it knows."""
         return len(self._secrets)
 
-    def found_in(self, path: Path) -> tuple[str, ...]:
-        """The names of the secrets that the file holds, in any form."""
-        return self.found(path.read_bytes().decode(errors="replace"))
-
     def found(self, text: str) -> tuple[str, ...]:
         """The names of the secrets that `text` holds, in any form."""
-        if not self._secrets:
-            return ()
-        automaton, labels = self._automaton
-        held = (labels[pattern] for pattern, *_ in automaton.find_matches_as_indexes(text))
-        return tuple(dict.fromkeys(label.removeprefix("[masked ").removesuffix("]") for label in held))
+        return self.finder.names(forms.as_bytes(text))
+
+    def found_in(self, path: Path) -> tuple[str, ...]:
+        """The names of the secrets that a file of any size holds, also compressed, or that its name holds."""
+        from runbook_lib.record.scanning import names_in
+
+        return names_in(path, self.finder)
 
     def value(self, value: Any) -> Any:
         """A JSON-like value with every string in it masked, keys too."""
         if isinstance(value, str):
             return self.text(value)
+        if isinstance(value, bytes):
+            return self.data(value)
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.value(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item) for item in value]
         return value
 
-    @cached_property
-    def _automaton(self) -> tuple[Any, list[str]]:
-        from ahocorasick_rs import AhoCorasick, MatchKind
+    def stream(self) -> Stream:
+        """A masker for a text that comes in pieces."""
+        return Stream(self)
 
-        forms = {form: label for secret, label in self._secrets.items() for form in _forms(secret)}
-        return AhoCorasick(list(forms), matchkind=MatchKind.LeftmostLongest), list(forms.values())
+
+class Stream:
+    """Masks a text that comes in pieces, wherever it is cut: what may be a secret's beginning is held back."""
+
+    LONGEST_HELD = 1 << 16
+    """Bytes, beyond eight times the longest form: what goes on like that is a target's play with us."""
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask
+        self._held = b""
+
+    def feed(self, text: str) -> str:
+        """What can be shown now of `text` and all that came before."""
+        data = self._held + forms.as_bytes(text)
+        finder = self._mask.finder
+        cut = len(data) - finder.unfinished(data)
+        for start, end, _ in reversed(finder.spans(data) if cut < len(data) else []):
+            if start < cut < end:
+                cut = start
+        if data[:cut].endswith((b"\\n", b"\\r", b"\\t")):
+            # The letter may be a secret's first, which the backslash has nothing to do with.
+            cut -= 1
+        if len(data) - cut > self.LONGEST_HELD + finder.reach:
+            cut = len(data)
+        self._held = data[cut:]
+        return self._mask.data(data[:cut]).decode()
+
+    def end(self) -> str:
+        """The rest."""
+        data, self._held = self._held, b""
+        return self._mask.data(data).decode()
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A form in its loose reading, and the name of the secret.
+
+    Parameters
+    ----------
+    readings:
+        The strict readings that make it a secret, each behind the first letter that it lacks: a form that begins with
+        n, r or t loses that letter in the loose reading where a backslash stands before it.
+    """
+
+    name: str
+    length: int
+    readings: frozenset[tuple[bytes, bytes]]
+
+    def fits(self, data: bytes, seen: bytes, begin: int) -> bool:
+        """Whether what was `seen` from `begin` on in `data` is the secret, and does not only resemble it."""
+        broken = self.length >= SHORTEST and b"\n" in seen
+        read = forms.strict(seen)
+        return any((broken or read == form) and _lacks(data, head, begin) for head, form in self.readings)
+
+
+def _lacks(data: bytes, head: bytes, begin: int) -> bool:
+    return not head or data[max(0, begin - 2) : begin] == b"\\" + head
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds all forms of all secrets at once, with one automaton over their loose readings."""
+
+    patterns: tuple[Pattern, ...]
+    automaton: Any
+    loose: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, secrets: Mapping[str, str]) -> Finder:
+        """The finder of these secrets: names by value."""
+        from ahocorasick_rs import BytesAhoCorasick, Implementation
+
+        found: dict[bytes, tuple[str, set[tuple[bytes, bytes]]]] = {}
+        for value, name in secrets.items():
+            for form in forms.forms(value):
+                heads = (b"", form[:1]) if form[:1] in (b"n", b"r", b"t") else (b"",)
+                for head in heads:
+                    softened = forms.soften(form.removeprefix(head))
+                    loose = forms.loose(softened)
+                    if len(loose) >= SHORTEST_READ:
+                        found.setdefault(loose, (name, set()))[1].add((head, forms.strict(softened)))
+        order = tuple(sorted(found))
+        patterns = tuple(Pattern(found[form][0], len(form), frozenset(found[form][1])) for form in order)
+        # Of the three kinds of automaton this one reads twice as fast as the next.
+        automaton = BytesAhoCorasick(list(order), implementation=Implementation.DFA) if order else None
+        return cls(patterns, automaton, order)
+
+    @cached_property
+    def longest(self) -> int:
+        """Bytes of the longest form in its loose reading."""
+        return max((pattern.length for pattern in self.patterns), default=0)
+
+    @property
+    def reach(self) -> int:
+        """Bytes over which a form may be scattered by escaping and wrapping, at the most."""
+        return 8 * self.longest
+
+    def spans(self, data: bytes) -> list[tuple[int, int, str]]:
+        """Where secrets stand: start, end, and the name of the first of those that overlap; in order."""
+        whole: list[tuple[int, int, str]] = []
+        for start, end, name in sorted(self._hits(data), key=lambda hit: (hit[0], -hit[1])):
+            if whole and start < whole[-1][1]:
+                whole[-1] = (whole[-1][0], max(end, whole[-1][1]), whole[-1][2])
+            else:
+                whole.append((start, end, name))
+        return whole
+
+    def names(self, data: bytes) -> tuple[str, ...]:
+        """The names of the secrets that `data` holds."""
+        return tuple(dict.fromkeys(name for *_, name in self._hits(data)))
+
+    def _hits(self, data: bytes) -> Iterator[tuple[int, int, str]]:
+        if self.automaton is None:
+            return
+        softened = forms.soften(data)
+        hits = self.automaton.find_matches_as_indexes(forms.loose(softened), overlapping=True)
+        if not hits:
+            return
+        places = _places(softened, sorted({place for _, start, end in hits for place in (start, end - 1)}))
+        for number, start, end in hits:
+            pattern, begin, stop = self.patterns[number], places[start], places[end - 1] + 1
+            if pattern.fits(data, softened[begin:stop], begin):
+                yield begin, stop, pattern.name
+
+    def unfinished(self, data: bytes) -> int:
+        """How many bytes at the end of `data` may be the beginning of a secret."""
+        if self.automaton is None:
+            return 0
+        softened = forms.soften(data[-self.reach - 64 :])
+        tail = forms.loose(softened)[-self.longest + 1 :]
+        kept = next((len(tail) - at for at in range(len(tail)) if self._begins(tail[at:])), 0)
+        at = len(softened)
+        while kept:
+            at -= 1
+            kept -= not forms.is_dropped(softened[at])
+        return len(softened) - at
+
+    def _begins(self, text: bytes) -> bool:
+        """Whether a form begins with all of `text`, and goes on."""
+        if text[:4] not in self._beginnings:
+            return False
+        at = bisect_left(self.loose, text + b"\0")
+        return at < len(self.loose) and self.loose[at].startswith(text)
+
+    @cached_property
+    def _beginnings(self) -> frozenset[bytes]:
+        return frozenset(form[:length] for form in self.loose for length in range(1, 5))
+
+
+def _places(softened: bytes, wanted: Iterable[int]) -> dict[int, int]:
+    """Where in `softened` each byte of its loose reading stands; `wanted` are places in that, in order."""
+    found: dict[int, int] = {}
+    position = read = 0
+    for place in wanted:
+        while missing := place - read:
+            piece = softened[position : position + missing]
+            position += len(piece)
+            read += len(forms.loose(piece))
+        while forms.is_dropped(softened[position]):
+            position += 1
+        found[place] = position
+    return found
 
 
 def _parts(value: str) -> Iterable[str]:
     """The value itself; of URLs, one or several, what is secret in each, so that the rest stays readable."""
+    lines = [line.strip() for line in re.split(r"\n|\\n", value.strip())]
+    if len(lines) > 1:
+        return (value.strip(), *(line for line in lines if len(line) >= LONG_LINE and not line.startswith("-----")))
     pieces = re.split(r"[,\s]+", value.strip())
     addresses = pieces if all("://" in piece for piece in pieces) else [value]
     return tuple(part for address in addresses for part in _address_parts(address))
@@ -114,21 +287,3 @@ def _address_parts(value: str) -> Iterable[str]:
         user = parts.username if parts.username and not password else ""
         found += secret_parts(f"/{user}/{parts.path}?{parts.query}#{parts.fragment}")
     return tuple(form for part in found for form in (part, unquote(part)))
-
-
-def _forms(secret: str) -> set[str]:
-    raw = secret.encode()
-    encoded = [base64.b64encode(b"\0" * offset + raw).decode() for offset in range(3)]
-    # In Base64 a secret looks one of three ways, by its offset; the characters that neighbours share are left out.
-    inner = {text[(0, 2, 3)[offset] : len(text.rstrip("=")) - 1] for offset, text in enumerate(encoded)}
-    return {
-        secret,
-        quote(secret, safe=""),
-        quote_plus(secret),
-        quote(secret),
-        raw.hex(),
-        raw.hex().upper(),
-        json.dumps(secret)[1:-1],
-        html.escape(secret),
-        *(form for form in inner if len(form) >= SHORTEST),
-    }

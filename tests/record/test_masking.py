@@ -3,11 +3,15 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
+import textwrap
+from itertools import pairwise
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
+import markupsafe
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.record.masking import Mask
@@ -37,11 +41,123 @@ def test_every_form_is_masked(form):
     assert masked.endswith(" after")
 
 
-@given(text=st.text(), secret=st.text(min_size=6))
-def test_no_secret_survives_and_the_rest_does(text, secret):
+SIGNS = "aZ09nrt+/=&<>%:;@!?#$*(){}[]^~-_. éß中😀"
+secrets = st.text(SIGNS + "\"'\\`,|\t", min_size=6, max_size=40).filter(
+    lambda text: len(re.sub(r"[\s\\\"'`,|]", "", text)) >= 6 and "://" not in text and "\\n" not in text
+)
+
+
+def in_base64(text: str) -> str:
+    return base64.b64encode(f"user:{text}@".encode()).decode()
+
+
+FORMS = {
+    "raw": str,
+    "URL": lambda text: quote(text, safe=""),
+    "URL with slashes": quote,
+    "URL of a form": quote_plus,
+    "URL with small digits": lambda text: re.sub("%..", lambda match: match[0].lower(), quote(text, safe="")),
+    "hex": lambda text: text.encode().hex(),
+    "HEX": lambda text: text.encode().hex().upper(),
+    "JSON": json.dumps,
+    "JSON not only ASCII": lambda text: json.dumps(text, ensure_ascii=False),
+    "HTML": html.escape,
+    "HTML but quotes": lambda text: html.escape(text, quote=False),
+    "HTML as Jinja writes it": lambda text: str(markupsafe.escape(text)),
+    "repr": repr,
+    "repr of bytes": lambda text: repr(text.encode()),
+    "Base64": in_base64,
+    "Base64 for URLs": lambda text: in_base64(text).replace("+", "-").replace("/", "_"),
+}
+AROUND = {"as it is": str, "in JSON": json.dumps, "in HTML": html.escape, "in repr": repr}
+
+
+@settings(deadline=None, max_examples=400)
+@given(secret=secrets, form=st.sampled_from(sorted(FORMS)), around=st.sampled_from(sorted(AROUND)), data=st.data())
+def test_nothing_is_left_of_any_secret_in_any_form_however_it_is_cut(secret, form, around, data):
+    shown = AROUND[around](FORMS[form](secret)).strip("\"'")
+    # What of its Base64 depends on a secret's neighbours is none.
+    core = shown[8:-8] if form.startswith("Base64") else shown.strip(" \t\\,|`\"'")
+    assume(len(core) >= 4)
+    text = f"before <{shown}> after"
     mask = Mask().learn({"S": secret})
-    masked = mask.text(f"{text}{secret}{text}")
-    assert secret not in masked.replace("[masked S]", "\0")
+    assert "S" in mask.found(text)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    stream = mask.stream()
+    pieces = [stream.feed(text[start:end]) for start, end in pairwise([0, *cuts, len(text)])]
+    for masked in (mask.text(text), "".join([*pieces, stream.end()])):
+        assert core not in masked.replace("[masked S]", "\0")
+        assert masked.startswith("before <")
+        assert masked.endswith("> after")
+
+
+@settings(deadline=None)
+@given(secret=secrets, text=st.text(SIGNS, max_size=60))
+def test_what_is_no_secret_stays_as_it_is(secret, text):
+    mask = Mask().learn({"S": secret})
+    stream = mask.stream()
+    assume(not mask.found(text))
+    assert mask.text(text) == text
+    assert stream.feed(text) + stream.end() == text
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "A1b2C3d4E5\nF6g7H8i9J0",
+        "A1b2C3d4E5\r\n   F6g7H8i9J0",
+        json.dumps("A1b2C3d4E5\nF6g7H8i9J0"),
+        json.dumps(json.dumps("A1b2C3d4E5\r\n  F6g7H8i9J0")),
+        json.dumps(["A1b2C3d4E5\n", "F6g7H8i9J0"], indent=4),
+        "│ A1b2C3d4E5      │\n│ F6g7H8i9J0      │",
+        "\x1b[31mA1b2C3\x1b[39;49md4E5F6g7H8i9J0",
+        "\x1b[31mA1b2C3d4E5\x1b[0m\nF6g7H8i9J0",
+        "A1b2C3d4E5F6g7H8i9J0".encode("utf-16-le").decode(),
+    ],
+)
+def test_a_secret_broken_over_lines_is_masked(wrapped):
+    mask = Mask().learn({"S": "A1b2C3d4E5F6g7H8i9J0"})
+    masked = mask.text(wrapped)
+    assert "[masked S]" in masked
+    assert "A1" not in masked
+    assert "J0" not in masked
+
+
+def test_words_that_only_together_are_a_secret_stay():
+    mask = Mask().learn({"S": "hunter22"})
+    assert mask.text("hunter 22, hunter, 22 and hunter|22") == "hunter 22, hunter, 22 and hunter|22"
+
+
+@pytest.mark.parametrize("width", [64, 76])
+@pytest.mark.parametrize("offset", range(3))
+def test_wrapped_base64_is_masked(width, offset):
+    secret = "correct horse battery staple " * 5
+    encoded = base64.b64encode(b"x" * (30 + offset) + secret.encode() + b"y" * 30).decode()
+    masked = Mask().learn({"S": secret}).text("\n".join(textwrap.wrap(encoded, width)))
+    assert "[masked S]" in masked
+    assert len(masked) < 120
+
+
+def test_each_long_line_of_a_pem_key_is_masked():
+    lines = [base64.b64encode(bytes([number]) * 48).decode() for number in range(10, 14)]
+    key = "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----"])
+    for value in (key, key.replace("\n", "\\n")):
+        mask = Mask().learn({"KEY": value})
+        assert mask.text(f"-----BEGIN PRIVATE KEY----- {lines[2]}") == "-----BEGIN PRIVATE KEY----- [masked KEY]"
+        assert mask.text(key) == mask.text(json.dumps(key))[1:-1] == "[masked KEY]"
+
+
+def test_of_two_secrets_that_overlap_nothing_is_left():
+    mask = Mask().learn({"A": "abcdefgh", "B": "efghijkl"})
+    assert mask.text("-abcdefghijkl-") == "-[masked A]-"
+
+
+def test_a_stream_shows_at_once_what_cannot_be_a_secrets_beginning():
+    stream = Mask().learn({"S": "§§secret§§"}).stream()
+    assert stream.feed("all of it") == "all of it"
+    assert stream.feed("but not this §§sec") == "but not this "
+    assert stream.feed("ond word") == "§§second word"
+    assert stream.end() == ""
 
 
 def test_of_a_url_only_the_password_goes():
