@@ -47,10 +47,10 @@ def _masked(content: bytes, mask: Mask) -> bytes:
     except DAMAGED:
         pass
     else:
-        content = mask.data(content)
-    if left := names_within(io.BytesIO(content), mask.finder):
-        return f"Withheld: this file held the secrets {', '.join(left)}, and could not be masked.\n".encode()
-    return content
+        plain = mask.data(content)
+        if not content.startswith(b"PAR1") and not names_within(io.BytesIO(plain), mask.finder):
+            return plain
+    return f"Withheld: this file held the secrets {', '.join(names)}, and could not be masked.\n".encode()
 
 
 def _is_text(content: bytes) -> bool:

@@ -72,10 +72,8 @@ def forms(secret: str) -> set[bytes]:
     """Every form that `secret` may take, but for what the loose reading drops anyway."""
     raw = as_bytes(secret)
     written = {secret, *_json(secret), repr(secret)[1:-1], ascii(secret)[1:-1], repr(raw)[2:-1]}
-    found = {*written, *_urls(secret)}
-    for text in written:
-        found |= {_escaped(text, entities) for entities in _ENTITIES}
-    found.add(html.escape(html.escape(secret)))
+    as_html = {_escaped(text, entities) for text in written for entities in _ENTITIES}
+    found = {*written, *_urls(secret), *as_html, *map(html.escape, as_html)}
     encoded = {inner for text in (secret, *_json(secret), quote(secret, safe="")) for inner in _base64(as_bytes(text))}
     found |= encoded | {quote(text, safe="") for text in encoded}
     found |= {case(raw.hex(*grouped)) for grouped in ((), (" ",), (":",), (" ", -2)) for case in (str.lower, str.upper)}

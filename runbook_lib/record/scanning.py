@@ -50,8 +50,7 @@ def _scan(pieces: Iterable[bytes], finder: Finder) -> Iterator[str]:
 def _contents(file: IO[bytes], depth: int = DEPTH) -> Iterator[Iterable[bytes]]:
     """The file's bytes, and those of whatever is compressed in it; a damaged part is read as far as it goes."""
     yield _pieces(file)
-    file.seek(0)
-    start = file.read(8)
+    start = next(iter(_pieces(file)), b"")
     if depth == 0:
         return
     if start.startswith(b"PAR1"):
@@ -67,8 +66,8 @@ def _contents(file: IO[bytes], depth: int = DEPTH) -> Iterator[Iterable[bytes]]:
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    file.seek(0)
     try:
+        file.seek(0)
         while piece := file.read(PIECE):
             yield piece
     except DAMAGED:
