@@ -23,6 +23,7 @@ from runbook_lib.record import archive, manifest
 from runbook_lib.record.archive import Run, Way
 from runbook_lib.record.summary import PhaseSummary, RunSummary, summarize
 from runbook_lib.release import Release
+from runbook_lib.review import junit
 from runbook_lib.step import Status
 
 
@@ -223,6 +224,7 @@ def _run(
     finally:
         run.events.append("run closed", outcome=outcome)
         manifest.write(run)
+        junit.write(run)
     return _exit_code(run, outcome, failed)
 
 

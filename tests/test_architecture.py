@@ -18,6 +18,7 @@ FLOORS = [
     {"environment", "checklist", "programs"},
     {"release", "installers"},
     {"record"},
+    {"review"},
     {"pages", "kernel"},
     {"platforms", "load"},
     {"schedules"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runbook_lib.cli import record
+from runbook_lib.cli import record, review
 from runbook_lib.cli.arguments import phase_numbers
 from runbook_lib.errors import ConfigurationError, Occupied, RunbookError
 
@@ -141,6 +141,7 @@ def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = N
 
 
 app.add_typer(record.app)
+app.add_typer(review.app)
 
 
 @app.command("backup")
@@ -163,32 +164,48 @@ def take_backup(environment: EnvironmentName) -> None:
 @app.command("list")
 def list_runs(
     environment: Annotated[str, typer.Argument(metavar="[ENV]", help="Only this environment's.")] = "*",
+    as_json: review.AsJson = False,
 ) -> None:
     """List the environments and their runs. Oldest first."""
     from runbook_lib import environment as environments
     from runbook_lib.record import archive, seal
     from runbook_lib.record.summary import summarize
 
-    console = _console()
-    console.print(f"environments: {', '.join(environments.names()) or 'none'}")
+    rows = []
     for each in archive.runs(environment):
         summary = seal.signed_off(summarize(each), record.trust_of(each.environment))
-        counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
         state = record.standing(each) if summary.sealed else summary.outcome
-        console.print(f"{each}  {summary.opened.get('release')}  {state}  {counts}", soft_wrap=True)
+        opened = {name: summary.opened[name] for name in ("release", "commit", "operator", "way")}
+        rows.append({"run": str(each), "started": summary.started, "state": state, "counts": summary.counts, **opened})
+    if as_json:
+        review.print_json({"environments": environments.names(), "runs": rows})
+        return
+    console = _console()
+    console.print(f"environments: {', '.join(environments.names()) or 'none'}")
+    for row in rows:
+        counts = ", ".join(f"{count} {status}" for status, count in row["counts"].items())
+        console.print(f"{row['run']}  {row['release']}  {row['state']}  {counts}", soft_wrap=True)
 
 
 @app.command()
-def show(run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or ENV/ID.")]) -> None:
+def show(run: review.RunName, as_json: review.AsJson = False) -> None:
     """Show what a run came to. Its phases, and every item that did not pass."""
     from runbook_lib.record import archive, seal
     from runbook_lib.record.archive import Way
     from runbook_lib.record.summary import summarize
     from runbook_lib.terminal import TerminalWatcher, run_table
 
-    console = _console()
     found = archive.find(run)
     summary = seal.signed_off(summarize(found), record.trust_of(found.environment))
+    if as_json:
+        phases = [
+            {"phase": each.phase.number, "outcome": each.outcome, "reason": each.reason, "seconds": each.seconds}
+            for each in summary.phases
+        ]
+        parts = {"opened": summary.opened, "outcome": summary.outcome, "sealed": summary.sealed, "phases": phases}
+        review.print_json({"run": str(found), **parts, "items": summary.items, "unfinished": summary.unfinished})
+        return
+    console = _console()
     console.print(run_table(summary))
     watcher = TerminalWatcher(console)
     for item in summary.items.values():

@@ -6,10 +6,11 @@ import getpass
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runbook_lib.cli.review import AsJson, print_json
 from runbook_lib.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def verify(
     trust: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML with [sign_off.keys]; else the environment's own.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say whether the record is what it was. From files and public keys alone; names whatever does not hold.
 
@@ -169,10 +171,13 @@ def verify(
         raise ConfigurationError("Name a run to verify, or --all.")
     verifications = [_verified(each, trust) for each in verifying.find(run)]
     faults = [*verifying.across(verifications), *verifying.expected(verifications, expect)]
-    for each in verifications:
-        _print(each)
-    for fault in faults:
-        typer.echo(f"✘ {fault}")
+    if as_json:
+        print_json({"runs": [_row(each) for each in verifications], "faults": faults})
+    else:
+        for each in verifications:
+            _print(each)
+        for fault in faults:
+            typer.echo(f"✘ {fault}")
     raise typer.Exit(_code(verifications, faults))
 
 
@@ -199,6 +204,11 @@ def _print(each: Verification) -> None:
         typer.echo(f"    ✘ {fault}")
     for remark in each.remarks:
         typer.echo(f"    {remark}")
+
+
+def _row(each: Verification) -> dict[str, Any]:
+    parts = {"state": each.state, "holds": each.holds, "digest": each.digest, "signed": each.signatures.by_role}
+    return {"run": str(each.run), **parts, "faults": each.faults, "remarks": each.remarks}
 
 
 def _code(verifications: list[Verification], faults: list[str]) -> int:

@@ -1,0 +1,41 @@
+"""The commands that read the archive for people and for other programs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None)
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or ENV/ID.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+
+
+@app.command()
+def diff(
+    before: RunName,
+    after: Annotated[str, typer.Argument(metavar="RUN", help="The run that it is compared with.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what differs between two runs. Verdicts, what was seen and expected, settings, versions, cells.
+
+    Exit codes: 0 nothing differs; 1 something does.
+    """
+    from dataclasses import asdict
+
+    from runbook_lib.record import archive
+    from runbook_lib.review import difference
+
+    changes = difference.compare(archive.find(before), archive.find(after))
+    if as_json:
+        print_json([asdict(change) for change in changes])
+    else:
+        for change in changes:
+            typer.echo(str(change))
+    raise typer.Exit(1 if changes else 0)
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
