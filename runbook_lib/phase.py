@@ -28,7 +28,7 @@ from runbook_lib.record.masking import Mask
 from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.result import ItemResult, StepResult, Waived, worst
 from runbook_lib.release import Release
-from runbook_lib.step import Finding, Kind, Status, Step, reporting
+from runbook_lib.step import Finding, Kind, Status, Step, Table, reporting
 
 
 class Phase(Protocol):
@@ -264,10 +264,14 @@ class LivePhase:
             reason=self._mask.text(ended.reason),
             remedy=self._mask.text(ended.remedy),
             seconds=seconds,
-            tables=[plain(_plain(asdict(table))) for table in finding.tables] if finding else [],
+            tables=[self._table(table) for table in finding.tables] if finding else [],
             evidence=[self.run.keep(item.id, each.name, each.content) for each in kept],
             facts=plain(_plain(finding.facts)) if finding else {},
         )
+
+    def _table(self, table: Table) -> dict[str, Any]:
+        columns, title = self._mask.value(list(table.columns)), self._mask.text(table.title)
+        return {"columns": columns, "rows": self._mask.rows(_plain(table.rows)), "title": title}
 
     def _record(self, item: checklist.Item, number: int, result: StepResult) -> None:
         data = {"phase": self.definition.number, "item": item.id, "step": number, **asdict(result)}

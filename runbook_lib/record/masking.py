@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,11 +59,7 @@ class Mask:
         if self._root is not None:
             data = data.replace(str(self._root).encode(), b".")
         data = data.replace(sys.prefix.encode(), b"<python>")
-        pieces, position = [], 0
-        for start, end, name in self.finder.spans(data):
-            pieces += [data[position:start], f"[masked {name}]".encode()]
-            position = end
-        return b"".join([*pieces, data[position:]]) if pieces else data
+        return _replaced(data, self.finder.spans(data))
 
     def found(self, text: str) -> tuple[str, ...]:
         """The names of the secrets that `text` holds, in any form."""
@@ -84,12 +80,42 @@ class Mask:
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.value(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
+            if len(value) > 1 and all(isinstance(item, str) for item in value):
+                return self._lines(value)
             return [self.value(item) for item in value]
         return value
+
+    def rows(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        """A table's rows, masked column by column: the lines of a text may stand in one."""
+        if len({len(row) for row in rows}) != 1:
+            return [self.value(list(row)) for row in rows]
+        return [
+            list(row) for row in zip(*(self.value(list(column)) for column in zip(*rows, strict=True)), strict=True)
+        ]
+
+    def _lines(self, texts: Sequence[str]) -> list[str]:
+        """Texts that may be the lines of one, with secrets that are broken over several of them."""
+        pieces = [forms.as_bytes(text) for text in texts]
+        spans, masked, start = self.finder.spans(b"\n".join(pieces)), [], 0
+        for piece in pieces:
+            within = [(max(begin - start, 0), end - start, name) for begin, end, name in spans if end > start]
+            within = [span for span in within if span[0] < len(piece)]
+            masked.append(self.data(_replaced(piece, within)).decode())
+            start += len(piece) + 1
+            spans = [span for span in spans if span[1] > start]
+        return masked
 
     def stream(self) -> Stream:
         """A masker for a text that comes in pieces."""
         return Stream(self)
+
+
+def _replaced(data: bytes, spans: Iterable[tuple[int, int, str]]) -> bytes:
+    pieces, position = [], 0
+    for start, end, name in spans:
+        pieces += [data[position:start], f"[masked {name}]".encode()]
+        position = end
+    return b"".join([*pieces, data[position:]]) if pieces else data
 
 
 class Stream:

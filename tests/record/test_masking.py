@@ -112,6 +112,9 @@ def test_what_is_no_secret_stays_as_it_is(secret, text):
         "│ A1b2C3d4E5      │\n│ F6g7H8i9J0      │",
         "\x1b[31mA1b2C3\x1b[39;49md4E5F6g7H8i9J0",
         "\x1b[31mA1b2C3d4E5\x1b[0m\nF6g7H8i9J0",
+        "A1b2C3d4E5&#10;F6g7H8i9J0",
+        "E   + A1b2C3d4E5\nE   + F6g7H8i9J0",
+        "#x1B[92m+ A1b2C3d4E5#x1B[39;49m\n #x1B[92m+ F6g7H8i9J0",
         "A1b2C3d4E5F6g7H8i9J0".encode("utf-16-le").decode(),
     ],
 )
@@ -121,6 +124,12 @@ def test_a_secret_broken_over_lines_is_masked(wrapped):
     assert "[masked S]" in masked
     assert "A1" not in masked
     assert "J0" not in masked
+
+
+def test_a_secret_broken_over_a_lists_texts_is_masked():
+    mask = Mask().learn({"S": "A1b2C3d4E5F6g7H8i9J0"})
+    assert mask.value(["x A1b2C3", "d4E5", "F6g7H8i9J0 y", "z"]) == ["x [masked S]", "[masked S]", "[masked S] y", "z"]
+    assert mask.value(("x A1b2C3d4E5F6g7H8i9J0", "y")) == ["x [masked S]", "y"]
 
 
 def test_words_that_only_together_are_a_secret_stay():
