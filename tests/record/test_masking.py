@@ -161,6 +161,13 @@ def test_of_two_secrets_that_overlap_nothing_is_left():
     assert mask.text("-abcdefghijkl-") == "-[masked A]-"
 
 
+def test_a_stream_masks_what_ends_as_another_secret_begins():
+    stream = Mask().learn({"A": "abcdefgh", "B": "hijklmno", "C": "fghxyz-1-hijklmno-2"}).stream()
+    assert stream.feed(".abcdefgh") == "."
+    assert stream.feed("ijklmno.") == "[masked A]."
+    assert stream.feed("abcdefghxyz-1-hijklmno-") + stream.feed("!") + stream.end() == "[masked A]xyz-1-[masked B]-!"
+
+
 def test_a_stream_shows_at_once_what_cannot_be_a_secrets_beginning():
     stream = Mask().learn({"S": "§§secret§§"}).stream()
     assert stream.feed("all of it") == "all of it"
