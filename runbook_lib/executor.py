@@ -22,7 +22,7 @@ from runbook_lib.record.evidence import Kept
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import StepResult
 from runbook_lib.release import Release
-from runbook_lib.step import ATTEST, Finding, Kind, Status, Step
+from runbook_lib.step import ATTEST, Finding, Kind, Status, Step, Table
 
 
 @dataclass
@@ -161,10 +161,14 @@ class Executor:
             reason=self.mask.text(ended.reason),
             remedy=self.mask.text(ended.remedy),
             seconds=seconds,
-            tables=[plain(_plain(asdict(table))) for table in finding.tables] if finding else [],
+            tables=[self._table(table) for table in finding.tables] if finding else [],
             evidence=[self.run.keep(item.id, each.name, each.content) for each in kept],
             facts=plain(_plain(finding.facts)) if finding else {},
         )
+
+    def _table(self, table: Table) -> dict[str, Any]:
+        columns, title = self.mask.value(list(table.columns)), self.mask.text(table.title)
+        return {"columns": columns, "rows": self.mask.rows(_plain(table.rows)), "title": title}
 
     def _record(self, item: Item, number: int, result: StepResult) -> None:
         data = {"phase": self.phase, "item": item.id, "step": number, **asdict(result)}

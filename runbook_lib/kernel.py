@@ -78,6 +78,8 @@ class Guard:
         with self._lock:
             if _kind(message) == "stream":
                 message = self._piece(stream, message, options)
+                if not message["content"]["text"]:
+                    return message
             else:
                 self._release(message)
                 message = self._masked(message)

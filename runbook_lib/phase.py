@@ -82,14 +82,14 @@ def begin(
     phase = checklist.phase(number)
     plan = open_plan()
     given = {"environment": environment, "release": release, "run_id": run_id, "confirm": confirm}
-    # Twice, for what is said of a wrong name repeats it: by their looks first, then by what the environment knows.
+    # By their looks first, then by what the environment knows: what is said of a wrong name repeats it.
     refuse_secrets(given, Mask())
     env = environments.load(environment)
-    refuse_secrets(given, Mask().learn(env.secrets()))
-    wanted = releases.find(env, release)
     if plan is not None:
-        return PlannedPhase(phase, env, wanted, archive.planned(env), plan)
+        return PlannedPhase(phase, env, releases.find(env, release), archive.planned(env), plan)
     mask = kernel.mask().learn(env.secrets())
+    refuse_secrets(given, mask)
+    wanted = releases.find(env, release)
     run = _open(env, wanted, run_id, dry_run, confirm)
     left = earlier.of_phase(run.events.read(), number)
     run.events.append("phase started", phase=number, notebook=phase.notebook)

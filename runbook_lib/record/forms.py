@@ -17,7 +17,10 @@ from urllib.parse import quote, quote_plus
 _QUOTING = b"\\\"'`\0"
 _DROPPED = _QUOTING + b" \t\r\n\v\f,|"
 _FRAME = "│".encode()
-_COLOUR = re.compile(rb"(?:\x1b|\\+u001b|\\+x1b|\\+033)(?:\[[0-9;]*(?:m|\Z)|\Z)")
+_COLOUR = re.compile(rb"(?:\x1b|\\+u001b|\\+x1b|\\+033|#x1B)(?:\[[0-9;]*(?:m|\Z)|\Z)")
+_ENTITY_BREAK = re.compile(rb"&#(?:10|13|x0?[aAdD]);")
+_MARGIN = re.compile(rb"\n[ E\0]*[-+?>] ")
+"""What pytest and diffs put before each line of a text."""
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
 _UNICODE = re.compile(r"\\u[0-9a-f]{4}")
 
@@ -43,14 +46,16 @@ def as_bytes(text: str) -> bytes:
 
 
 def soften(data: bytes) -> bytes:
-    """`data`, byte for byte as long, with escaped line breaks as such, frames as blanks, and colours as zeros."""
+    """`data`, byte for byte as long: escaped line breaks and margins are line breaks, frames and colours are gone."""
     if b"\\" in data:
         data = data.replace(b"\\n", b"\n\n").replace(b"\\r", b"\n\n").replace(b"\\t", b"\t\t")
+    if b"&#" in data:
+        data = _ENTITY_BREAK.sub(lambda match: b"\n" * len(match[0]), data)
     if _FRAME in data:
         data = data.replace(_FRAME, b" " * len(_FRAME))
-    if b"\x1b" in data or b"\\" in data:
+    if b"\x1b" in data or b"\\" in data or b"#x1B" in data:
         data = _COLOUR.sub(lambda match: b"\0" * len(match[0]), data)
-    return data
+    return _MARGIN.sub(lambda match: b"\n" * len(match[0]), data)
 
 
 def loose(softened: bytes) -> bytes:

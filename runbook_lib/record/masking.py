@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,9 @@ SHORTEST_READ = 4
 """Bytes that a form must have in the loose reading: what is nothing but quotes and blanks is no secret."""
 LONG_LINE = 16
 """Characters from which a line of a secret of several lines is a secret too, as those of a PEM key are."""
+
+Span = tuple[int, int, str]
+"""Where a secret stands, and its name: start, end (behind it), name."""
 
 
 class Mask:
@@ -56,14 +59,18 @@ class Mask:
 
     def data(self, data: bytes) -> bytes:
         """As :meth:`text`, for the bytes of a text in UTF-8, or of anything else."""
-        if self._root is not None:
-            data = data.replace(str(self._root).encode(), b".")
-        data = data.replace(sys.prefix.encode(), b"<python>")
+        return self.replace(data, self.finder.spans(data))
+
+    def replace(self, data: bytes, spans: Iterable[Span]) -> bytes:
+        """`data` with what stands at `spans` replaced, and this machine's paths shortened."""
         pieces, position = [], 0
-        for start, end, name in self.finder.spans(data):
+        for start, end, name in spans:
             pieces += [data[position:start], f"[masked {name}]".encode()]
             position = end
-        return b"".join([*pieces, data[position:]]) if pieces else data
+        data = b"".join([*pieces, data[position:]]) if pieces else data
+        if self._root is not None:
+            data = data.replace(str(self._root).encode(), b".")
+        return data.replace(sys.prefix.encode(), b"<python>")
 
     @property
     def known(self) -> int:
@@ -89,8 +96,30 @@ class Mask:
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.value(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
+            if len(value) > 1 and all(isinstance(item, str) for item in value):
+                return self._lines(value)
             return [self.value(item) for item in value]
         return value
+
+    def rows(self, rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        """A table's rows, masked column by column: the lines of a text may stand in one."""
+        if len({len(row) for row in rows}) != 1:
+            return [self.value(list(row)) for row in rows]
+        return [
+            list(row) for row in zip(*(self.value(list(column)) for column in zip(*rows, strict=True)), strict=True)
+        ]
+
+    def _lines(self, texts: Sequence[str]) -> list[str]:
+        """Texts that may be the lines of one, with secrets that are broken over several of them."""
+        pieces = [forms.as_bytes(text) for text in texts]
+        spans, masked, start = self.finder.spans(b"\n".join(pieces)), [], 0
+        for piece in pieces:
+            within = [(max(begin - start, 0), end - start, name) for begin, end, name in spans if end > start]
+            within = [span for span in within if span[0] < len(piece)]
+            masked.append(self.replace(piece, within).decode())
+            start += len(piece) + 1
+            spans = [span for span in spans if span[1] > start]
+        return masked
 
     def stream(self) -> Stream:
         """A masker for a text that comes in pieces."""
@@ -112,16 +141,16 @@ class Stream:
         data = self._held + forms.as_bytes(text)
         finder = self._mask.finder
         cut = len(data) - finder.unfinished(data)
-        for start, end, _ in reversed(finder.spans(data) if cut < len(data) else []):
-            if start < cut < end:
-                cut = start
+        spans = finder.spans(data)
+        # Whole where one reaches over the cut: with what comes it may be part of a longer one.
+        cut = next((start for start, end, _ in spans if start < cut < end), cut)
         if data[:cut].endswith((b"\\n", b"\\r", b"\\t")):
             # The letter may be a secret's first, which the backslash has nothing to do with.
             cut -= 1
         if len(data) - cut > self.LONGEST_HELD + finder.reach:
             cut = len(data)
         self._held = data[cut:]
-        return self._mask.data(data[:cut]).decode()
+        return self._mask.replace(data[:cut], [span for span in spans if span[1] <= cut]).decode()
 
     def end(self) -> str:
         """The rest."""
@@ -193,9 +222,9 @@ class Finder:
         """Bytes over which a form may be scattered by escaping and wrapping, at the most."""
         return 8 * self.longest
 
-    def spans(self, data: bytes) -> list[tuple[int, int, str]]:
+    def spans(self, data: bytes) -> list[Span]:
         """Where secrets stand: start, end, and the name of the first of those that overlap; in order."""
-        whole: list[tuple[int, int, str]] = []
+        whole: list[Span] = []
         for start, end, name in sorted(self._hits(data), key=lambda hit: (hit[0], -hit[1])):
             if whole and start < whole[-1][1]:
                 whole[-1] = (whole[-1][0], max(end, whole[-1][1]), whole[-1][2])
@@ -207,7 +236,7 @@ class Finder:
         """The names of the secrets that `data` holds."""
         return tuple(dict.fromkeys(name for *_, name in self._hits(data)))
 
-    def _hits(self, data: bytes) -> Iterator[tuple[int, int, str]]:
+    def _hits(self, data: bytes) -> Iterator[Span]:
         if self.automaton is None:
             return
         softened = forms.soften(data)

@@ -112,6 +112,9 @@ def test_what_is_no_secret_stays_as_it_is(secret, text):
         "│ A1b2C3d4E5      │\n│ F6g7H8i9J0      │",
         "\x1b[31mA1b2C3\x1b[39;49md4E5F6g7H8i9J0",
         "\x1b[31mA1b2C3d4E5\x1b[0m\nF6g7H8i9J0",
+        "A1b2C3d4E5&#10;F6g7H8i9J0",
+        "E   + A1b2C3d4E5\nE   + F6g7H8i9J0",
+        "#x1B[92m+ A1b2C3d4E5#x1B[39;49m\n #x1B[92m+ F6g7H8i9J0",
         "A1b2C3d4E5F6g7H8i9J0".encode("utf-16-le").decode(),
     ],
 )
@@ -121,6 +124,12 @@ def test_a_secret_broken_over_lines_is_masked(wrapped):
     assert "[masked S]" in masked
     assert "A1" not in masked
     assert "J0" not in masked
+
+
+def test_a_secret_broken_over_a_lists_texts_is_masked():
+    mask = Mask().learn({"S": "A1b2C3d4E5F6g7H8i9J0"})
+    assert mask.value(["x A1b2C3", "d4E5", "F6g7H8i9J0 y", "z"]) == ["x [masked S]", "[masked S]", "[masked S] y", "z"]
+    assert mask.value(("x A1b2C3d4E5F6g7H8i9J0", "y")) == ["x [masked S]", "y"]
 
 
 def test_words_that_only_together_are_a_secret_stay():
@@ -150,6 +159,13 @@ def test_each_long_line_of_a_pem_key_is_masked():
 def test_of_two_secrets_that_overlap_nothing_is_left():
     mask = Mask().learn({"A": "abcdefgh", "B": "efghijkl"})
     assert mask.text("-abcdefghijkl-") == "-[masked A]-"
+
+
+def test_a_stream_masks_what_ends_as_another_secret_begins():
+    stream = Mask().learn({"A": "abcdefgh", "B": "hijklmno", "C": "fghxyz-1-hijklmno-2"}).stream()
+    assert stream.feed(".abcdefgh") == "."
+    assert stream.feed("ijklmno.") == "[masked A]."
+    assert stream.feed("abcdefghxyz-1-hijklmno-") + stream.feed("!") + stream.end() == "[masked A]xyz-1-[masked B]-!"
 
 
 def test_a_stream_shows_at_once_what_cannot_be_a_secrets_beginning():
