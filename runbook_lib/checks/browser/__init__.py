@@ -48,12 +48,7 @@ _LOADED = "https, no error on the console, no failed request"
 
 
 async def _loaded(env: Environment, visit: Visit) -> Finding:
-    problems = [*visit.problems, *visit.errors]
-    problems += [f"{request}: {outcome}" for request, outcome, sound in visit.requests if not sound]
-    if not visit.page.url.startswith("https://"):
-        problems.append("not over https")
-    if flat(env.web.page_contains) not in flat(await visit.text("body")):
-        problems.append(f"{env.web.page_contains!r} is not shown")
+    problems = visit.problems or await _faults(env, visit)
     return Finding(
         ok=not problems,
         observed=problems or f"loaded, {len(visit.requests)} requests, no error",
@@ -62,6 +57,17 @@ async def _loaded(env: Environment, visit: Visit) -> Finding:
         tables=(Table(("request", "outcome"), tuple(row[:2] for row in visit.requests), "Requests"),),
         evidence=(await visit.screenshot("page"),),
     )
+
+
+async def _faults(env: Environment, visit: Visit) -> list[str]:
+    """What is wrong with a page that has loaded."""
+    found = list(visit.errors)
+    found += [f"{request}: {outcome}" for request, outcome, sound in visit.requests if not sound]
+    if not visit.page.url.startswith("https://"):
+        found.append("not over https")
+    if flat(env.web.page_contains) not in flat(await visit.text("body")):
+        found.append(f"{env.web.page_contains!r} is not shown")
+    return found
 
 
 @check("A QR code before the camera gives its result")

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from runbook_lib.checks import http
@@ -25,7 +25,7 @@ from runbook_lib.errors import Unanswerable
 from runbook_lib.step import progress
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserContext, Playwright, Route
+    from playwright.async_api import Browser, BrowserContext, Page, Playwright
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 INSTALL: Final = "apt-get install chromium, or: playwright install chromium; or name one as browser.executable"
@@ -156,8 +156,6 @@ def pinned(env: Environment) -> str | None:
 async def opened(env: Environment, *, key: str | None, film: bytes | None = None) -> AsyncIterator[BrowserContext]:
     """A browser without memory of earlier ones, closed at the end.
 
-    Its requests to the service carry what those of :func:`http.client` do; those to others carry nothing of ours.
-
     Parameters
     ----------
     key:
@@ -185,10 +183,7 @@ async def opened(env: Environment, *, key: str | None, film: bytes | None = None
                     viewport={"width": _WIDTH, "height": _HEIGHT}, accept_downloads=False, service_workers="block"
                 )
                 context.set_default_timeout(env.limits.request * 1000)
-                await context.route("**/*", _marking(env))
                 yield context
-                # What is still on its way when we close is no error.
-                await context.unroute_all(behavior="ignoreErrors")
             finally:
                 await browser.close()
 
@@ -231,15 +226,29 @@ def origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-def _marking(env: Environment) -> Callable[[Route], Awaitable[None]]:
-    """What adds our headers to the requests that go to the service's own origin."""
+async def mark(page: Page, env: Environment) -> None:
+    """Have every request of `page` to the service's own origin carry what those of :func:`http.client` do.
+
+    By Chromium's own protocol (the domain Fetch), which asks again before each redirect is followed. Playwright's
+    routes take headers along to wherever a redirect leads, and so would hand the edge's secret to others.
+    """
+    from playwright.async_api import Error
+
     own = origin(env.web.url)
     ours = {http.HEADER: http.MARK, **env.web.headers}
+    names = {name.lower() for name in ours}
+    session = await page.context.new_cdp_session(page)
 
-    async def mark(route: Route) -> None:
-        if origin(route.request.url) == own:
-            await route.continue_(headers={**await route.request.all_headers(), **ours})
-        else:
-            await route.continue_()
+    async def resume(paused: dict[str, Any]) -> None:
+        headers = {name: value for name, value in paused["request"]["headers"].items() if name.lower() not in names}
+        if origin(paused["request"]["url"]) == own:
+            headers |= ours
+        entries = [{"name": name, "value": value} for name, value in headers.items()]
+        try:
+            await session.send("Fetch.continueRequest", {"requestId": paused["requestId"], "headers": entries})
+        except Error:
+            # The page was closed, or gave the request up, meanwhile.
+            pass
 
-    return mark
+    session.on("Fetch.requestPaused", resume)
+    await session.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})

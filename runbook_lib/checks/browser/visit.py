@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from runbook_lib.checks.browser import chromium
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.step import Evidence, progress
@@ -191,6 +192,7 @@ async def visiting(context: BrowserContext, env: Environment) -> AsyncIterator[V
     visit = Visit(page)
     visit.listen()
     try:
+        await chromium.mark(page, env)
         await visit.go(env)
         yield visit
     finally:
