@@ -13,8 +13,8 @@ import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from concurrent.futures import Future, wait
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 INSTALL: Final = "apt-get install chromium, or: playwright install chromium; or name one as browser.executable"
+_MEND: Final = "start it by hand as this user; Debian keeps the sandbox it needs in the package chromium-sandbox"
 _WIDTH: Final = 900
 _HEIGHT: Final = 700
 """Pixels of the window, and so of a screenshot."""
@@ -57,11 +58,9 @@ def drive(work: Callable[[], Awaitable[T]], *, seconds: float) -> T:
         It took longer than `seconds`.
     """
     ended: Future[T] = Future()
-    started = threading.Event()
     loop = asyncio.new_event_loop()
 
     async def bounded() -> T:
-        started.set()
         async with asyncio.timeout(seconds):
             return await work()
 
@@ -69,27 +68,28 @@ def drive(work: Callable[[], Awaitable[T]], *, seconds: float) -> T:
 
     def run() -> None:
         try:
-            ended.set_result(loop.run_until_complete(task))
+            with closing(loop):
+                result = loop.run_until_complete(task)
         except BaseException as error:
             ended.set_exception(error)
-        finally:
-            loop.close()
+        else:
+            ended.set_result(result)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="browser", daemon=True)
-    thread.start()
     try:
+        thread.start()
         return ended.result()
     except TimeoutError:
         raise Unanswerable(
             f"the browser did not come to an end within {seconds:g} s",
             remedy="look at the load of this machine and of the service, or raise limits.browser",
         ) from None
-    except BaseException:
-        if thread.is_alive():
-            loop.call_soon_threadsafe(task.cancel)
-        raise
     finally:
-        thread.join(_CLOSING_SECONDS)
+        if not ended.done():
+            # We are interrupted: the browser is closed before we go.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(task.cancel)
+            wait([ended], timeout=_CLOSING_SECONDS)
 
 
 def executable(env: Environment, own: Path) -> Path:
@@ -204,7 +204,7 @@ async def _launch(playwright: Playwright, env: Environment, words: list[str], fo
         )
     except Error as error:
         lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-        raise Unanswerable(f"{program} does not start: {' '.join(lines)[:500]}", remedy=INSTALL) from error
+        raise Unanswerable(f"{program} does not start: {' '.join(lines)[:500]}", remedy=_MEND) from error
 
 
 async def watch_camera(context: BrowserContext, asked: Callable[[], None]) -> None:

@@ -66,16 +66,17 @@ def planted(serve, reply, at, authority, tmp_path) -> Callable[..., Environment]
 
 
 @pytest.fixture
-def children() -> Callable[[], set[str]]:
-    """The names of the programs that this process and its programs run now."""
+def browsers() -> Callable[[], list[psutil.Process]]:
+    """The processes of browsers that this process has started and that still run."""
 
-    def names() -> set[str]:
-        found = set()
+    def running() -> list[psutil.Process]:
+        found = []
         for child in psutil.Process().children(recursive=True):
             try:
-                found.add(child.name())
+                if "chrom" in child.name():
+                    found.append(child)
             except psutil.NoSuchProcess:
-                pass
+                continue
         return found
 
-    return names
+    return running
