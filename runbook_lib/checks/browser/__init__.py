@@ -11,6 +11,7 @@ from urllib.parse import quote
 from runbook_lib.checks.browser import chromium, codes
 from runbook_lib.checks.browser.visit import SHOWN, Visit, flat, visiting
 from runbook_lib.environment import MARKUP, QUOTED, Environment, Sample
+from runbook_lib.errors import Unanswerable
 from runbook_lib.step import Evidence, Finding, Table, check, progress
 
 if TYPE_CHECKING:
@@ -194,14 +195,26 @@ def _judged(attempts: Sequence[Attempt]) -> Finding:
 def _in_browser(
     env: Environment, look: Callable[[BrowserContext], Awaitable[Finding]], *, expected: Any, film: bytes | None = None
 ) -> Finding:
-    """What `look` finds in a browser of its own; a service that refuses us is a finding too."""
+    """What `look` finds in a browser of its own; a service that refuses us is a finding too.
+
+    Raises
+    ------
+    Unanswerable
+        There is no browser, it broke off, or it took longer than ``limits.browser``.
+    """
     try:
         key = chromium.pinned(env)
     except OSError as error:
         return Finding(False, f"no page: {error}", expected, remedy="look at the edge: is it up, with its certificate?")
 
     async def work() -> Finding:
-        async with chromium.opened(env, key=key, film=film) as context:
-            return await look(context)
+        from playwright.async_api import Error
+
+        try:
+            async with chromium.opened(env, key=key, film=film) as context:
+                return await look(context)
+        except Error as error:
+            first = error.message.partition("\n")[0]
+            raise Unanswerable(f"the browser broke off: {first}", remedy="run this phase again") from error
 
     return chromium.drive(work, seconds=env.limits.browser)

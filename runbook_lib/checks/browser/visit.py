@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _POLL_SECONDS: Final = 0.1
 SHOWN: Final = 300
 """Characters of a page's text that are told."""
+_QUIET_SECONDS: Final = 0.5
+_RESTLESS_SECONDS: Final = 5.0
 _COLOURS: Final = 64
 
 
@@ -47,6 +49,7 @@ class Visit:
     """A page, and what the browser saw of it so far.
 
     `requests` are (method and address, outcome, as it should be); `problems` kept us from using the page at all.
+    `under_way` are the requests without an answer yet, `stirred` is when the last one ended, by the monotonic clock.
     """
 
     page: Page
@@ -55,6 +58,8 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
     popups: list[str] = field(default_factory=list)
+    under_way: set[Request] = field(default_factory=set)
+    stirred: float = 0.0
 
     def listen(self) -> None:
         """Begin to note down what happens."""
@@ -66,6 +71,8 @@ class Visit:
         self.page.on("dialog", dismiss)
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.errors.append(f"uncaught {str(error)[:SHOWN]}"))
+        self.page.on("request", self._start)
+        self.page.on("requestfinished", self._end)
         self.page.on("response", self._response)
         self.page.on("requestfailed", self._failure)
         self.page.on("popup", lambda page: self.popups.append(plain(page.url)))
@@ -75,11 +82,19 @@ class Visit:
             where = plain(message.location["url"])
             self.errors.append(message.text[:SHOWN] + (f" ({where})" if where else ""))
 
+    def _start(self, asked: Request) -> None:
+        self.under_way.add(asked)
+
+    def _end(self, asked: Request) -> None:
+        self.under_way.discard(asked)
+        self.stirred = time.monotonic()
+
     def _response(self, response: Response) -> None:
         asked = response.request
         self.requests.append((f"{asked.method} {plain(asked.url)}", str(response.status), response.status < 400))
 
     def _failure(self, asked: Request) -> None:
+        self._end(asked)
         self.requests.append((f"{asked.method} {plain(asked.url)}", asked.failure or "failed", False))
 
     async def go(self, env: Environment) -> None:
@@ -130,13 +145,13 @@ class Visit:
             self.problems.append(f"browser.{control} = {selector!r} could not be used: {first}")
 
     async def settle(self, env: Environment) -> None:
-        """Wait until nothing is on its way any more; a page that never rests has had its time."""
-        from playwright.async_api import TimeoutError as Late
-
-        try:
-            await self.page.wait_for_load_state("networkidle", timeout=min(env.limits.request, 5.0) * 1000)
-        except Late:
-            pass
+        """Wait until nothing has been on its way for a moment; a page that never rests has had its time."""
+        deadline = time.monotonic() + min(env.limits.request, _RESTLESS_SECONDS)
+        since = time.monotonic()
+        while (now := time.monotonic()) < deadline and now - since < _QUIET_SECONDS:
+            await asyncio.sleep(_POLL_SECONDS)
+            if self.under_way or self.stirred > since:
+                since = time.monotonic()
 
     async def text(self, selector: str) -> str:
         """What a user reads in the first element that matches; "" where there is none, or it is hidden."""

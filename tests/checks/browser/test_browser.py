@@ -7,6 +7,7 @@ import base64
 import datetime
 import io
 import socket
+import time
 
 import pytest
 import trustme
@@ -148,6 +149,26 @@ def test_nobody_answers(at):
 def test_a_page_that_never_loads(planted):
     with pytest.raises(Unanswerable, match="did not load within 2 s"):
         browser.page_loads(planted("for (;;) {}")).run()
+
+
+def test_a_page_that_fails_late(planted, reply):
+    def late(asked):
+        # Longer than the page is quiet for before it is judged.
+        time.sleep(1.0)
+        return reply(status=500)
+
+    finding = browser.page_loads(planted("onload = () => fetch('/late')", routes={"/late": late})).run()
+    assert "/late: 500" in str(finding.observed)
+
+
+def test_a_browser_that_breaks_off(planted, browsers):
+    def kill(asked):
+        for process in browsers():
+            process.kill()
+        raise ConnectionAbortedError
+
+    with pytest.raises(Unanswerable, match="the browser broke off"):
+        browser.takes_typed_content(planted("show = () => fetch('/kill')", routes={"/kill": kill})).run()
 
 
 def test_a_camera_that_nothing_asks_for(planted):
