@@ -86,6 +86,9 @@ HEAVY = (
     "redis",
     "rich",
     "sslyze",
+    "playwright",
+    "segno",
+    "PIL",
 )
 
 

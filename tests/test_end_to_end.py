@@ -18,6 +18,7 @@ import pytest
 
 from runbook_lib import checklist, environment, platforms, release
 from runbook_lib.checks import http
+from runbook_lib.checks.browser.chromium import PROGRAMS
 from runbook_lib.environment import Environment
 from runbook_lib.home import VARIABLE, Home, home
 from runbook_lib.record import archive
@@ -37,6 +38,10 @@ GENTLER = {
     "platform": {"settle_seconds": 1.0},
 }
 """Shorter waits, and a load beside which the other tests run: tested is the run, not how fast this machine is."""
+WAIVED = {"5.1.1", "5.1.2"}
+"""What nobody can tell in a closed network, nor where there is no browser."""
+if not any(shutil.which(name) for name in PROGRAMS):
+    WAIVED |= {"9.1.1", "9.1.2", "9.1.3", "9.1.4"}
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
@@ -115,21 +120,14 @@ def wait_for_first_step(folder: Path, demo: subprocess.Popen[bytes]) -> Path:
         time.sleep(0.05)
 
 
-def test_nothing_failed_and_only_what_needs_a_person_or_a_browser_waits(ended):
+def test_nothing_failed_and_only_what_needs_a_person_waits(ended):
     run, printed = ended
     items = summarize(run).items
     assert set(items) == {item.id for phase in checklist.forward() for item in phase.items}
     waiting = {id for id, item in items.items() if item["status"] == "pending"}
-    assert waiting == {
-        *("9.1.1", "9.1.2", "9.1.3", "9.1.4"),
-        *("15.1.1", "15.1.2", "15.1.3"),
-        "O.1",
-        "O.2",
-        "O.3",
-        "O.4",
-    }
+    assert waiting == {"15.1.1", "15.1.2", "15.1.3", "O.1", "O.2", "O.3", "O.4"}
     assert {item["status"] for item in items.values()} <= {"passed", "pending", "skipped", "waived"}
-    assert {id for id, item in items.items() if item["status"] == "waived"} <= {"5.1.1", "5.1.2"}
+    assert {id for id, item in items.items() if item["status"] == "waived"} <= WAIVED
     assert "The executed notebooks are in" in printed
 
 

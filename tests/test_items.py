@@ -19,9 +19,7 @@ from runbook_lib.home import Home
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-NOT_BUILT = {
-    *("9.1.1", "9.1.2", "9.1.3", "9.1.4"),
-}
+NOT_BUILT: set[str] = set()
 """What this version of the kit does not look at."""
 
 ATTESTED = {"15.1.1", "15.1.2", "15.1.3", "R.3.2", "R.3.3"}
@@ -306,6 +304,36 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "tests/checks/test_http.py::test_health_fails_on_a_wrong_answer",
             "tests/checks/test_http.py::test_the_version_that_answers",
+        ),
+    ),
+    "9.1.1": (
+        ("tests/checks/browser/test_browser.py::test_the_front_page_loads_on_the_sandbox",),
+        (
+            "tests/checks/browser/test_browser.py::test_a_page_with_an_error",
+            "tests/checks/browser/test_browser.py::test_a_bad_certificate",
+            "tests/checks/browser/test_browser.py::test_a_page_without_tls",
+        ),
+    ),
+    "9.1.2": (
+        (
+            "tests/checks/browser/test_browser.py::test_a_code_before_the_camera_on_the_sandbox",
+            "tests/checks/browser/test_browser.py::test_a_picture_of_a_code_on_the_sandbox",
+        ),
+        (
+            "tests/checks/browser/test_browser.py::test_another_code_than_the_one_expected_on_the_sandbox",
+            "tests/checks/browser/test_browser.py::test_a_camera_that_nothing_asks_for",
+            "tests/checks/browser/test_browser.py::test_a_picture_that_nobody_reads",
+        ),
+    ),
+    "9.1.3": (
+        ("tests/checks/browser/test_browser.py::test_typed_content_on_the_sandbox",),
+        ("tests/checks/browser/test_browser.py::test_typed_content_without_its_result",),
+    ),
+    "9.1.4": (
+        ("tests/checks/browser/test_browser.py::test_results_on_the_sandbox",),
+        (
+            "tests/checks/browser/test_browser.py::test_hostile_content_that_executes_beside_a_result_that_reads_rightly",
+            "tests/checks/browser/test_browser.py::test_invalid_content_that_passes_for_valid",
         ),
     ),
     "9.2.1": (

@@ -1,6 +1,7 @@
 """Where we deploy to: one TOML file, read into frozen models; secrets are held by reference."""
 
 from runbook_lib.environment.application import Application, Backend, Cache, Database, Dotenv, Frontend
+from runbook_lib.environment.browser import MARKUP, QUOTED, Browser, Sample
 from runbook_lib.environment.files import create, find, load, names, read
 from runbook_lib.environment.model import Argv, Model, RelativePath
 from runbook_lib.environment.monitoring import (
@@ -26,6 +27,8 @@ from runbook_lib.environment.whole import Environment
 
 __all__ = [
     "BYPASS",
+    "MARKUP",
+    "QUOTED",
     "ROLES",
     "AcceptedFinding",
     "AlertmanagerAlerting",
@@ -36,6 +39,7 @@ __all__ = [
     "Backend",
     "Backup",
     "BlackboxProbe",
+    "Browser",
     "BugsinkTracker",
     "Cache",
     "Channel",
@@ -64,6 +68,7 @@ __all__ = [
     "RelativePath",
     "Request",
     "Role",
+    "Sample",
     "Secret",
     "Security",
     "SecurityAudit",

@@ -54,6 +54,7 @@ class Limits(Model):
     backup: float = 600.0
     audit: float = 300.0
     request: float = 10.0
+    browser: float = 90.0
 
 
 class Waiver(Model):

@@ -9,6 +9,7 @@ from pydantic import (
 )
 
 from runbook_lib.environment.application import Application, Cache, Database, Dotenv
+from runbook_lib.environment.browser import Browser
 from runbook_lib.environment.model import Model
 from runbook_lib.environment.monitoring import Monitoring
 from runbook_lib.environment.objectives import Limits, Load, Objectives, SuccessCriteria, Waiver
@@ -40,6 +41,7 @@ class Environment(Model):
     web: Web
     edge: Annotated[MarkerEdge | CommandEdge, Field(discriminator="kind")] | None = None
     api: Api
+    browser: Browser = Browser()
     features: tuple[Request, ...] = ()
     platform: Annotated[SupervisorPlatform | ComposePlatform, Field(discriminator="kind")]
     backup: Backup
