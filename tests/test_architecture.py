@@ -23,7 +23,7 @@ FLOORS = [
     {"schedules"},
     {"checks"},
     {"actions"},
-    {"card", "display", "planning"},
+    {"card", "display", "planning", "loading"},
     {"phase"},
     {"engine", "runner"},
     {"handbook"},
@@ -82,6 +82,10 @@ HEAVY = (
     "redis",
     "rich",
     "sslyze",
+    "distributed",
+    "uvloop",
+    "httptools",
+    "h11",
 )
 
 

@@ -64,7 +64,7 @@ def test_the_readme_shows_the_help_as_it_is():
 
 def test_every_command_is_named_in_the_help_and_has_its_own():
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    assert {"run", "rollback", "plan", "backup", "list", "show", "init", "lab", "demo"} == set(names)
+    assert {"run", "rollback", "plan", "backup", "load", "list", "show", "init", "lab", "demo"} == set(names)
     for arguments in [*([name] for name in names), *(["sandbox", name] for name in ("up", "down", "status"))]:
         completed = runbook(*arguments, "--help")
         assert completed.returncode == 0
@@ -90,6 +90,12 @@ def test_every_command_is_named_in_the_help_and_has_its_own():
         (["init", "mini"], "mini.toml exists already and is never overwritten."),
         (["init", "Not A Name"], "'Not A Name' cannot name an environment"),
         (["run"], "Missing argument 'ENV'"),
+        (["load", "mimi"], "There is no environment 'mimi'."),
+        (
+            ["load", "mini", "--rate", "2000"],
+            "2000 requests/s are more than the 1000 that load.ceiling allows",
+        ),
+        (["load", "mini", "--rate", "-1"], "Invalid value for '--rate'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
