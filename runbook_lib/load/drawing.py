@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIZE: Final = (7.2, 3.3)
+SIZE: Final = (7.2, 3.2)
 """Inches."""
 CAPTION_WIDTH: Final = 116
 LEGEND_WIDTH: Final = 118
@@ -39,7 +39,7 @@ def new(title: str, x: str, y: str, caption: str, *, left: float = 0.1) -> tuple
     figure = Figure(figsize=SIZE, dpi=110)
     FigureCanvasAgg(figure)
     # Fixed places: to have them worked out would take longer than all the rest.
-    axes = figure.add_axes((left, 0.29, 0.98 - left, 0.48))
+    axes = figure.add_axes((left, 0.27, 0.98 - left, 0.5))
     figure.text(0.012, 0.985, title, va="top", fontsize=11, fontweight="bold")
     figure.text(0.012, 0.905, textwrap.fill(caption, CAPTION_WIDTH), va="top", fontsize=8.5)
     axes.set_xlabel(x, fontsize=9)

@@ -27,7 +27,6 @@ SWEEP_SECONDS: Final = 0.1
 """How often time limits are looked after; a request may outlive its own by as much."""
 LOOK_UP: Final = 64
 """Requests that are sent at most before answers are let in."""
-NICENESS: Final = -10
 PATIENCE_SECONDS: Final = 1.0
 """A test that is stopped waits this long for the answers that are under way."""
 
@@ -215,14 +214,8 @@ def tls_context(profile: Profile) -> ssl.SSLContext:
 
 
 def make_room() -> None:
-    """Let this process open as many connections as the system allows it, and go first where the system lets it.
-
-    A generator that waits for a processor measures its own wait; it uses little of one.
-    """
-    import os
+    """Let this process open as many connections as the system allows it."""
     import resource
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    with contextlib.suppress(PermissionError):
-        os.nice(NICENESS)

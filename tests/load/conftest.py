@@ -44,6 +44,7 @@ class Conversation(asyncio.Protocol):
             self.buffer = rest[length:]
             path = head.split(b" ", 2)[1].decode()
             self.target.asked[path] += 1
+            self.target.peers.append(self.transport.get_extra_info("peername")[0])
             self.target.heads.append(head)
             self.target.bodies.append(rest[:length])
             self.respond(path, self.target.asked[path])
@@ -97,15 +98,16 @@ class Conversation(asyncio.Protocol):
 class Target:
     """The server, in a thread of its own."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.asked: Counter[str] = Counter()
         self.heads: list[bytes] = []
+        self.peers: list[str] = []
         self.bodies: list[bytes] = []
         self.connections = 0
         self.random = random.Random(7)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.listener = socket.create_server((host, 0), backlog=1024)
         scheme = "https" if context else "http"
-        self.url = f"{scheme}://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.url = f"{scheme}://{host}:{self.listener.getsockname()[1]}"
         self.loop = asyncio.new_event_loop()
         # A client whose handshake fails, or that breaks off, is what some tests are about.
         self.loop.set_exception_handler(lambda *_: None)
@@ -136,8 +138,8 @@ def serve() -> Iterator[Callable[..., Target]]:
     """Start a server, over TLS where it is given a context."""
     started: list[Target] = []
 
-    def start(context: ssl.SSLContext | None = None) -> Target:
-        started.append(Target(context))
+    def start(context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Target:
+        started.append(Target(context, host))
         return started[-1]
 
     yield start
