@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from runbook_lib.checks import http
+from runbook_lib.checks import http, processors
 from runbook_lib.checks.sessions import Sessions, Watch
 from runbook_lib.environment import BuiltInEngine, ClusterEngine, Environment, K6Engine, Request
 from runbook_lib.errors import Unanswerable, Waiting
-from runbook_lib.load import charts, history
+from runbook_lib.load import charts, history, surroundings
 from runbook_lib.load.history import Summary
 from runbook_lib.load.interface import Call, Engine, Profile, Result, hold
 from runbook_lib.load.verdict import Judged, Outcome, Verdict, judge
@@ -102,10 +102,13 @@ def call(env: Environment, request: Request) -> Call:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was seen while the service was under load: its answers, and the database's sessions."""
+    """What was seen while the service was under load: its answers, the database's sessions, and the services' use of
+    this machine's processors, where they run on it.
+    """
 
     result: Result
     sessions: Sessions | Unanswerable
+    use: processors.Use | None = None
 
 
 def under_load(env: Environment, *, confirm: str = "") -> Observation[Loaded]:
@@ -120,18 +123,19 @@ def under_load(env: Environment, *, confirm: str = "") -> Observation[Loaded]:
 
 
 def _load_and_watch(env: Environment, confirm: str) -> Loaded:
-    with Watch(env) as watch:
+    with Watch(env) as watch, processors.Watch(env) as processes:
         result = make(env, duration=env.load.duration_seconds, ramp=env.load.ramp_seconds, confirm=confirm)
     try:
-        return Loaded(result, watch.seen())
+        return Loaded(result, watch.seen(), processes.seen())
     except Unanswerable as error:
-        return Loaded(result, error)
+        return Loaded(result, error, processes.seen())
 
 
 @check("The service holds its objectives under sustained load")
 def sustained(env: Environment, loaded: Observation[Loaded]) -> Finding:
     """11.1: the declared rate is reached and held; objectives as in ``objectives``."""
-    return finding(env, loaded.for_item("11.1").result, item="11.1")
+    seen = loaded.for_item("11.1")
+    return finding(env, seen.result, item="11.1", use=seen.use)
 
 
 def make(env: Environment, *, duration: float, ramp: float, rate: float | None = None, confirm: str = "") -> Result:
@@ -154,8 +158,13 @@ def make(env: Environment, *, duration: float, ramp: float, rate: float | None =
     return engine(env).run(asked)
 
 
-def finding(env: Environment, result: Result, *, item: str) -> Finding:
+def finding(env: Environment, result: Result, *, item: str, use: processors.Use | None = None) -> Finding:
     """The verdict on a result as the finding of an item, compared with earlier runs of that `item`.
+
+    Parameters
+    ----------
+    use:
+        What the services used of this machine's processors meanwhile.
 
     Raises
     ------
@@ -174,6 +183,7 @@ def finding(env: Environment, result: Result, *, item: str) -> Finding:
         tables=(_measures(verdict), _latencies(seen), _outcomes(seen), _generator(seen)),
         evidence=(
             *charts.of(seen, before),
+            *((surroundings.processors(use.seconds, use.cores),) if use is not None else ()),
             Evidence("samples.parquet", result.samples.parquet(one.title for one in result.profile.calls)),
         ),
         facts=now.fact(),

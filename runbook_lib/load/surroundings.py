@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runbook_lib.load.drawing import SHADES, STYLES, finished, new, objective
 from runbook_lib.step import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MARKS: Final = ("", "", "", "o", "x", "s")
+"""Beside three shades and strokes, for a fourth service and more."""
 
 
 def waterfall(phases: Mapping[str, tuple[float, float]], limit: float) -> Evidence:
@@ -81,3 +84,31 @@ def connections(samples: pd.DataFrame, limit: float, maximum: int) -> Evidence:
     objective(axes, limit, f"objective: at most {limit:g} of {maximum}")
     axes.set_ylim(0, max(limit, most) * 1.15)
     return finished(figure, "connections")
+
+
+def processors(seconds: Sequence[float], cores: Mapping[str, Sequence[float]]) -> Evidence:
+    """What each service used of this machine's processors while load was on.
+
+    Parameters
+    ----------
+    seconds:
+        Since the first look.
+    cores:
+        For each service and moment, how many processors it used.
+    """
+    import os
+
+    number = os.cpu_count() or 1
+    means = {name: sum(values) / max(1, len(values)) for name, values in cores.items()}
+    busiest = max(means, key=means.__getitem__)
+    caption = (
+        f"Busiest was {busiest}, with {means[busiest]:.2f} processors on the average; all services together used "
+        f"{sum(means.values()):.2f} of the {number} that this machine has."
+    )
+    figure, axes = new("Processors used by the services", "seconds since the load began", "processors", caption)
+    for place, name in enumerate(sorted(means, key=means.__getitem__, reverse=True)):
+        shade, style = SHADES[place % len(SHADES)], STYLES[place % len(STYLES)]
+        axes.plot(seconds, cores[name], color=shade, linestyle=style, marker=MARKS[place % len(MARKS)], label=name)
+    objective(axes, number, f"this machine has {number}")
+    axes.set_ylim(0, number * 1.1)
+    return finished(figure, "processors")

@@ -47,6 +47,9 @@ def seen():
 
 
 OTHERS = (
+    lambda: surroundings.processors(
+        [0.5, 1.0], {name: [0.1, 0.2] for name in ("backend", "edge", "database", "cache")}
+    ),
     lambda: surroundings.waterfall({"TLS": (3.0, 5.0), "first byte": (5.0, 9.0)}, 200),
     lambda: surroundings.response_times({"a": [1, 2, 3], "b": [4, 5, 9]}, 200),
     lambda: surroundings.connections(
@@ -66,14 +69,14 @@ def texts(figure):
 
 def test_every_chart_has_units_a_caption_and_its_objective_as_a_line(seen, drawn):
     all_charts(seen)
-    assert len(drawn) == 8
+    assert len(drawn) == 9
     for figure in drawn:
         (axes,) = figure.axes
         assert axes.get_xlabel() or axes.get_ylabel()
         title, caption = (text.get_text() for text in figure.texts)
         assert title
         assert caption.endswith(".")
-        assert any("objective" in text for text in texts(figure))
+        assert any("objective" in text or "this machine has" in text for text in texts(figure))
         assert any(line.get_linestyle() == "-." for line in axes.lines)
 
 
