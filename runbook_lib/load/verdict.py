@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from runbook_lib.load.interface import BREAKER, Result
+from runbook_lib.load.samples import Samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,9 @@ LAG_SHARE: Final = 0.1
 RESAMPLES: Final = 1000
 CONFIDENCE: Final = 95.0
 MOST_BLOCKS: Final = 120
+LEAST: Final = 0.01
+BIN: Final = 1.01
+"""The smallest latency that is told apart, in milliseconds, and by which factor a bin is wider than the one before."""
 
 
 class Outcome(StrEnum):
@@ -61,12 +65,20 @@ class Judged:
     @cached_property
     def p95(self) -> Estimate:
         """In milliseconds."""
-        return Estimate.of(self.result, 95.0)
+        return self._estimate(95.0)
 
     @cached_property
     def p99(self) -> Estimate:
         """In milliseconds."""
-        return Estimate.of(self.result, 99.0)
+        return self._estimate(99.0)
+
+    def _estimate(self, q: float) -> Estimate:
+        value = float(self.result.percentile(q)[0])
+        return bootstrap(self._by_block, q, value) if len(self.result.held) else Estimate(value, value, value)
+
+    @cached_property
+    def _by_block(self) -> np.ndarray:
+        return by_block(self.result.held)
 
     @cached_property
     def errors(self) -> float:
@@ -87,42 +99,50 @@ class Estimate:
     low: float
     high: float
 
-    @classmethod
-    def of(cls, result: Result, q: float) -> Estimate:
-        """The `q`-th percentile (0 to 100) of the held latencies.
 
-        The interval is Efron's percentile bootstrap over blocks of time (Künsch's block bootstrap, with blocks that do
-        not overlap): answers of the same second share its stalls, and to draw them one by one would make the interval
-        look narrower than it is. Latencies are binned by 1 %, which is how exact its ends are.
-        """
-        import numpy as np
-
-        held = result.held
-        value = float(held.percentile(q)[0])
-        if len(held) == 0:
-            return cls(value, value, value)
-        edges = np.geomspace(0.01, 1e6, 1852)
-        bins = np.clip(np.searchsorted(edges, held.milliseconds), 0, len(edges) - 1)
-        counts = np.zeros((MOST_BLOCKS, len(edges)), dtype=np.float32)
-        blocks = _blocks(held.rows["due"])
-        np.add.at(counts, (blocks, bins), 1)
-        counts = counts[counts.any(axis=1)]
-        number = len(counts)
-        drawn = np.random.default_rng(0).multinomial(number, [1 / number] * number, size=RESAMPLES)
-        resampled = np.cumsum(drawn.astype(np.float32) @ counts, axis=1)
-        at = (resampled < resampled[:, -1:] * q / 100.0).sum(axis=1).clip(0, len(edges) - 1)
-        low, high = np.percentile(edges[at], [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
-        return cls(value, min(value, float(low)), max(value, float(high)))
-
-
-def _blocks(due: np.ndarray) -> np.ndarray:
-    """The second in which each request was due; longer blocks, where there are more seconds than blocks."""
+def by_block(held: Samples) -> np.ndarray:
+    """How many requests of each block of time (a row) had a latency in each bin (a column)."""
     import numpy as np
 
+    due, edges = held.rows["due"], len(_edges())
+    # The second in which each request was due; longer blocks, where there are more seconds than blocks.
     begin = float(due.min())
     length = max(1.0, (float(due.max()) - begin) / (MOST_BLOCKS - 1))
-    blocks: np.ndarray = np.minimum((due - begin) / length, MOST_BLOCKS - 1).astype(int)
-    return blocks
+    blocks = np.minimum((due - begin) / length, MOST_BLOCKS - 1).astype(int)
+    logarithms = np.log(np.maximum(held.milliseconds, LEAST) / LEAST) / np.log(BIN)
+    bins = np.minimum(np.ceil(logarithms).astype(int), edges - 1)
+    counts = np.bincount(blocks * edges + bins, minlength=MOST_BLOCKS * edges).reshape(MOST_BLOCKS, edges)
+    filled: np.ndarray = counts[counts.any(axis=1)]
+    return filled
+
+
+def _edges() -> np.ndarray:
+    """The upper end of each bin, in milliseconds."""
+    import numpy as np
+
+    return LEAST * BIN ** np.arange(1852)
+
+
+def bootstrap(counts: np.ndarray, q: float, value: float) -> Estimate:
+    """The `q`-th percentile (0 to 100), which is `value`, with its interval.
+
+    The interval is Efron's percentile bootstrap over blocks of time (Carlstein's, with blocks that do not overlap):
+    answers of the same second share its stalls, and to draw them one by one would make the interval look narrower than
+    it is. Latencies are binned by 1 %, which is how exact its ends are.
+
+    Parameters
+    ----------
+    counts:
+        As :func:`by_block` gives them.
+    """
+    import numpy as np
+
+    edges, number = _edges(), len(counts)
+    drawn = np.random.default_rng(0).multinomial(number, [1 / number] * number, size=RESAMPLES)
+    resampled = np.cumsum(drawn.astype(np.float32) @ counts.astype(np.float32), axis=1)
+    at = (resampled < resampled[:, -1:] * q / 100.0).sum(axis=1).clip(0, len(edges) - 1)
+    low, high = np.percentile(edges[at], [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
+    return Estimate(value, min(value, float(low)), max(value, float(high)))
 
 
 def rates(result: Result) -> list[float]:

@@ -11,7 +11,7 @@ from runbook_lib.load.interface import BREAKER, Call, Cost, Profile, Result, Scr
 from runbook_lib.load.samples import FIELDS, Samples
 from runbook_lib.load.samples import Outcome as Ended
 from runbook_lib.load.schedule import times
-from runbook_lib.load.verdict import Estimate, Judged, Outcome, judge, rates
+from runbook_lib.load.verdict import Judged, Outcome, judge, rates
 
 CALL = Call(httpx.Request("GET", "http://x/health"), "GET /health")
 
@@ -141,14 +141,14 @@ def test_a_scripts_own_stages_are_judged():
 def test_a_percentile_is_exact_and_lies_in_its_interval():
     random = np.random.default_rng(1)
     found = result(lambda due: random.lognormal(-4.0, 0.5, len(due)))
-    estimate = Estimate.of(found, 95.0)
+    estimate = Judged(found).p95
     assert estimate.value == pytest.approx(np.percentile(found.held.rows["end"], 95) * 1000.0)
     assert estimate.low <= estimate.value <= estimate.high
     assert estimate.high < 1.1 * estimate.value
 
 
 def test_the_interval_knows_that_seconds_share_their_stalls():
-    estimate = Estimate.of(result(stalls), 95.0)
+    estimate = Judged(result(stalls)).p95
     assert estimate.high - estimate.low > 100.0
 
 
@@ -157,6 +157,6 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
     for seed in range(60):
         random = np.random.default_rng(seed)
         found = result(lambda due, random=random: random.lognormal(-4.0, 0.5, len(due)))
-        estimate = Estimate.of(found, 95.0)
+        estimate = Judged(found).p95
         hits += estimate.low <= truth <= estimate.high
     assert hits >= 50
