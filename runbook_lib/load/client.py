@@ -80,6 +80,7 @@ class Clients:
         now = clock() - zero
         row = (due, lag, times[0] - due, (times[1] or now) - due, now - due, size, status, outcome, message.place)
         self._recorder.record(RECORD.pack(*row), outcome)
+        self._recorder.tell()
 
     async def _exchange(self, message: Message, times: list[float]) -> tuple[int, int, bytes]:
         """Status, bytes and body of the answer; the second of `times` becomes that of its head."""

@@ -18,7 +18,7 @@ from runbook_lib.load.client import Clients
 from runbook_lib.load.interface import BREAKER, LOOKED_AT, Arrivals, Profile, Scripted, Users
 from runbook_lib.load.pool import Pool
 from runbook_lib.load.protocol import clock
-from runbook_lib.load.recorder import Recorder
+from runbook_lib.load.recorder import Recorder, nothing
 
 if TYPE_CHECKING:
     from runbook_lib.load.wire import Message, Origin
@@ -123,7 +123,7 @@ class Generator:
         finally:
             self.cpu = (time.process_time() - used) / max(1e-9, clock() - began)
             keeper.cancel()
-            self.recorder.after_each = None
+            self.recorder.after_each = nothing
             for pool in set(self._pools.values()):
                 await pool.close()
             self.recorder.flush()
@@ -170,13 +170,10 @@ class Generator:
                 self._issued += 1
                 send(self._issued - 1, now, 0.0)
 
-        def answered() -> None:
-            if load.think:
-                loop.call_later(load.think, next_request)
-            else:
-                loop.call_soon(next_request)
+        def later() -> None:
+            loop.call_later(load.think, next_request)
 
-        self.recorder.after_each = answered
+        self.recorder.after_each = later if load.think else next_request
         for user in users:
             loop.call_later(load.ramp * user / load.count, next_request)
         with contextlib.suppress(TimeoutError):

@@ -38,7 +38,7 @@ class Pool:
     def __init__(
         self, origin: Origin, recorder: Recorder, *, context: ssl.SSLContext | None, most: int, timeout: float
     ) -> None:
-        self.record = recorder.record
+        self.record, self._ended = recorder.record, recorder.tell
         self.opened = 0
         self._origin, self._recorder, self._context = origin, recorder, context
         self._most, self._timeout = most, timeout
@@ -63,7 +63,7 @@ class Pool:
     def issue(self, message: Message, due: float, lag: float, look: bool) -> None:
         """Send a message on a connection that is free, else on a new one, else as soon as one is free."""
         if self._idle:
-            self._idle.pop().send(message, due, lag, look=look)
+            self._idle.pop().send(message, due, lag, look, due + lag)
             return
         self._waiting.append((message, due, lag, look))
         self._open_for_waiting()
@@ -86,7 +86,7 @@ class Pool:
         else:
             self._opening -= 1
             self._all.add(connection)
-            self.free(connection)
+            self._use(connection)
 
     async def _connected(self, place: str) -> Connection:
         host, secure = self._origin.host, self._origin.secure
@@ -109,6 +109,7 @@ class Pool:
         waited = self._waiting.popleft()
         if isinstance(error, OSError) and error.errno in OUR_FAULT:
             self._recorder.drop()
+            self._ended()
         else:
             self._never_sent(waited, refusal(error))
 
@@ -116,12 +117,21 @@ class Pool:
         message, due, lag, _ = waited
         after = clock() - self.zero - due
         self.record(RECORD.pack(due, lag, after, after, after, 0, 0, outcome, message.place), outcome)
+        self._ended()
 
     def free(self, connection: Connection) -> None:
-        """Give a connection to whoever waits longest."""
+        """A request has ended: give its connection to whoever waits longest."""
+        self._use(connection)
+        self._ended()
+
+    def spent(self) -> None:
+        """A request has ended, and its connection with it."""
+        self._ended()
+
+    def _use(self, connection: Connection) -> None:
         if self._waiting:
             message, due, lag, look = self._waiting.popleft()
-            connection.send(message, due, lag, look=look)
+            connection.send(message, due, lag, look, clock() - self.zero)
         else:
             self._idle.append(connection)
 

@@ -34,6 +34,10 @@ class Owner(Protocol):
         """The connection can take the next request."""
         ...
 
+    def spent(self) -> None:
+        """A request has ended, and its connection with it."""
+        ...
+
     def gone(self, connection: Connection) -> None:
         """The connection is closed."""
         ...
@@ -50,11 +54,14 @@ class Connection(asyncio.Protocol):
         "_complete",
         "_feed",
         "_first",
+        "_free",
         "_head",
         "_keep",
         "_lag",
         "_parser",
+        "_record",
         "_size",
+        "_zero",
         "due",
         "message",
         "owner",
@@ -64,6 +71,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
+        self._record, self._free, self._zero = owner.record, owner.free, owner.zero
         self.message: Message | None = None
         self._body: Body | None = None
         self._new_parser(self)
@@ -76,19 +84,18 @@ class Connection(asyncio.Protocol):
         """Called by the loop."""
         self.transport = cast(asyncio.Transport, transport)
 
-    def send(self, message: Message, due: float, lag: float, *, look: bool) -> None:
+    def send(self, message: Message, due: float, lag: float, look: bool, now: float) -> None:
         """Send a message that was `due`; where told to `look`, its predicate is asked about the answer's body."""
-        self.message, self.due, self._lag = message, due, lag
+        self.message, self.due, self._lag, self.sent = message, due, lag, now
         self._head, self._size, self._complete = b"", 0, 0
         if look:
             self._body = Body(self)
             self._new_parser(self._body)
-        self.sent = clock() - self.owner.zero
         self.transport.write(message.content)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        now = clock() - self.owner.zero
+        now = clock() - self._zero
         if self.message is None:
             # Nobody asked for it: such a connection is not to be trusted with the next request.
             self.transport.abort()
@@ -128,8 +135,7 @@ class Connection(asyncio.Protocol):
             self._body = None
             self._new_parser(self)
         self.message = None
-        owner = self.owner
-        owner.record(
+        self._record(
             _pack(
                 due,
                 self._lag,
@@ -144,9 +150,10 @@ class Connection(asyncio.Protocol):
             outcome,
         )
         if self._keep:
-            owner.free(self)
+            self._free(self)
         else:
             self.transport.close()
+            self.owner.spent()
 
     def _wrong_body(self, body: Body, message: Message) -> bool:
         try:
@@ -165,13 +172,14 @@ class Connection(asyncio.Protocol):
         first = self._first if self._head else now
         status = self._parser.get_status_code() if outcome is Outcome.CUT_SHORT and self._head else 0
         row = (due, self._lag, self.sent - due, first - due, now - due, self._size, status, outcome, message.place)
-        self.owner.record(_pack(*row), outcome)
+        self._record(_pack(*row), outcome)
         self.transport.abort()
+        self.owner.spent()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop."""
         if self.message is not None:
-            now = clock() - self.owner.zero
+            now = clock() - self._zero
             if error is None and self._until_closed():
                 self._complete, self._keep = 1, False
                 self._answered(now)

@@ -13,6 +13,10 @@ BREAKER_LEAST: Final = 20
 """The circuit breaker looks at the requests of so many seconds, if there were as many as this."""
 
 
+def nothing() -> None:
+    """What follows upon an answer in open loop."""
+
+
 class Recorder:
     """Takes samples and counts them.
 
@@ -25,7 +29,7 @@ class Recorder:
     def __init__(self, output: BinaryIO) -> None:
         self.zero = 0.0
         self.ended = self.failed = self.dropped = 0
-        self.after_each: Callable[[], None] | None = None
+        self.after_each: Callable[[], None] = nothing
         self._output, self._buffer = output, bytearray()
         self._past: deque[tuple[int, int]] = deque([(0, 0)], maxlen=BREAKER_SECONDS + 1)
 
@@ -35,15 +39,15 @@ class Recorder:
         self.ended += 1
         if outcome and outcome != Outcome.ABANDONED:
             self.failed += 1
-        if self.after_each is not None:
-            self.after_each()
 
     def drop(self) -> None:
         """Count a request that this machine could not send."""
         self.dropped += 1
         self.ended += 1
-        if self.after_each is not None:
-            self.after_each()
+
+    def tell(self) -> None:
+        """Say to a user who waits that a request has ended, and that its connection can be had."""
+        self.after_each()
 
     def flush(self) -> None:
         """Write what was kept since the last time."""
