@@ -13,6 +13,8 @@ RunbookError                  base; its text is a sentence for the person at the
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class RunbookError(Exception):
     """Base of the tree; shown as one sentence, never as a traceback."""
@@ -56,7 +58,17 @@ class Unresolved(RunbookError):
 
 
 class Unanswerable(Unresolved):
-    """Could not find out; the item is in error, never passed."""
+    """Could not find out; the item is in error, never passed.
+
+    Parameters
+    ----------
+    seen:
+        The Finding as far as it goes, where something was measured that does not suffice: it is kept and shown.
+    """
+
+    def __init__(self, reason: str, *, remedy: str = "", seen: Any = None) -> None:
+        super().__init__(reason, remedy=remedy)
+        self.seen = seen
 
 
 class Waiting(Unresolved):

@@ -110,7 +110,7 @@ class Executor:
         except NotApplicable as error:
             ended = _Ended(Status.SKIPPED, error.reason, error.remedy)
         except Unresolved as error:
-            ended = _Ended(Status.ERROR, error.reason, error.remedy)
+            ended, finding = _Ended(Status.ERROR, error.reason, error.remedy), getattr(error, "seen", None)
         except Exception as error:
             ended = _Ended(
                 Status.ERROR, f"{type(error).__name__}: {error}", "look at the reason; the step itself could not finish"

@@ -25,7 +25,7 @@ FLOORS = [
     {"checks"},
     {"exclusive"},
     {"actions"},
-    {"card", "display", "planning"},
+    {"card", "display", "planning", "loading"},
     {"executor"},
     {"phase"},
     {"engine", "runner"},
@@ -89,6 +89,10 @@ HEAVY = (
     "playwright",
     "segno",
     "PIL",
+    "distributed",
+    "uvloop",
+    "httptools",
+    "h11",
 )
 
 

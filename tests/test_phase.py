@@ -68,6 +68,16 @@ def test_an_item_is_as_bad_as_its_worst_step(mini):
     assert results(phase) == {"3.1": Status.ERROR}
 
 
+def test_what_was_measured_in_vain_is_kept_and_in_error(mini):
+    seen = Finding(False, "20 ms", "< 200 ms", tables=(Table(("ms",), ((20,),)),), evidence=(Evidence("a.txt", "b"),))
+    phase = begin()
+    phase.item("3.1", raises(Unanswerable("inconclusive", seen=seen)))
+    (step,) = summarize(phase.run).items["3.1"]["steps"]
+    assert (step["status"], step["observed"], step["reason"]) == (Status.ERROR, "20 ms", "inconclusive")
+    assert step["tables"][0]["rows"] == [[20]]
+    assert (phase.run.folder / step["evidence"][0]["path"]).read_text() == "b"
+
+
 def test_what_follows_a_failed_action_is_not_run(mini):
     phase = begin()
     phase.item("3.1", fails(), alike(2))

@@ -13,7 +13,7 @@ from runbook_lib.checks import database, logs, sessions
 from runbook_lib.checks.load import Loaded
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
-from runbook_lib.load import charts
+from runbook_lib.load import surroundings
 from runbook_lib.observation import Observation
 from runbook_lib.step import Finding, Table, check
 
@@ -221,7 +221,7 @@ def connections(env: Environment, loaded: Observation[Loaded]) -> Finding:
         expected=f"total <= {limit:g}; none idle in transaction or waiting for a lock above "
         f"{sessions.STUCK_SECONDS:g} s",
         remedy="smaller pools, fewer workers or PgBouncer; close transactions before waiting for anything else",
-        evidence=(charts.connections(samples, limit, maximum),),
+        evidence=(surroundings.connections(samples, limit, maximum),),
     )
 
 

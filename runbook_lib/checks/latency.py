@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from runbook_lib.checks import http
 from runbook_lib.environment import Environment, Request
 from runbook_lib.errors import Unanswerable
-from runbook_lib.load import charts
+from runbook_lib.load import surroundings
 from runbook_lib.step import Finding, Table, check, progress
 
 PACE: Final = 1.1
@@ -40,7 +40,7 @@ def by_endpoint(env: Environment) -> Finding:
         expected=f"p95 < {objective:g} ms for each, every answer as declared",
         remedy="look at the queries and the log of the endpoint that is slow",
         tables=(_table(measured),),
-        evidence=(charts.response_times(measured, objective),) if all(measured.values()) else (),
+        evidence=(surroundings.response_times(measured, objective),) if all(measured.values()) else (),
     )
 
 
@@ -142,7 +142,7 @@ def response_time(env: Environment) -> Finding:
         expected=f"p95 < {objective:g} ms, status {' or '.join(map(str, request.status))}",
         remedy="the chart shows which phase takes the time: DNS, network, TLS, or the service itself",
         tables=(Table(("phase", "median in ms", "p95 in ms"), tuple(rows)),),
-        evidence=(charts.waterfall({name: (low, high) for name, (low, high) in phases.items()}, objective),),
+        evidence=(surroundings.waterfall({name: (low, high) for name, (low, high) in phases.items()}, objective),),
     )
 
 

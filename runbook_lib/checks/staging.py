@@ -43,4 +43,4 @@ def performance(env: Environment) -> Finding:
     """7.1.4: staging's own objectives at its own rate, for ``load.staging_duration_seconds``."""
     staging = of(env)
     result = load.make(staging, duration=staging.load.staging_duration_seconds, ramp=RAMP_SECONDS)
-    return load.judge(result, staging.objectives)
+    return load.finding(env, result, item="7.1.4")

@@ -140,6 +140,34 @@ def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = N
     )
 
 
+@app.command("load")
+def put_under_load(
+    environment: EnvironmentName,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Requests per second to be sustained; else the objective.")
+    ] = None,
+    duration: Annotated[float, typer.Option(min=1.0, help="Seconds for which the rate is held.")] = 60.0,
+    ramp: Annotated[float, typer.Option(min=0.0, help="Seconds in which it climbs before.")] = 3.0,
+    confirm: Annotated[str, typer.Option(help="The environment's name: without it production is not touched.")] = "",
+) -> None:
+    """Put an environment under load. Ctrl-C ends it, and what was measured is kept.
+
+    Two in a hundred requests more are sent than are asked for, so that one more or less does not decide.
+    """
+    from runbook_lib import environment as environments
+    from runbook_lib import loading
+    from runbook_lib.step import reporting
+
+    env, console = environments.load(environment), _console()
+    with _watching(console) as watcher, reporting(watcher.tell):
+        kept = loading.run(env, rate=rate, duration=duration, ramp=ramp, confirm=confirm)
+    console.print(f"{kept.outcome}: {kept.finding.observed}", soft_wrap=True, markup=False)
+    for line in kept.lines():
+        console.print(line, soft_wrap=True, markup=False)
+    console.print(f"Charts and samples are in {_relative(kept.folder)}", soft_wrap=True)
+    raise typer.Exit(4 if kept.inconclusive else 0 if kept.finding.ok else 1)
+
+
 app.add_typer(record.app)
 app.add_typer(review.app)
 

@@ -15,7 +15,16 @@ from runbook_lib.environment.monitoring import (
     SentryTracker,
     WebhookAlerting,
 )
-from runbook_lib.environment.objectives import Limits, Load, Objectives, SuccessCriteria, Waiver
+from runbook_lib.environment.objectives import (
+    BuiltInEngine,
+    ClusterEngine,
+    K6Engine,
+    Limits,
+    Load,
+    Objectives,
+    SuccessCriteria,
+    Waiver,
+)
 from runbook_lib.environment.platform import ComposePlatform, SupervisorPlatform
 from runbook_lib.environment.recovery import Backup, CronSchedule, Recovery, SupervisorSchedule, SystemdSchedule
 from runbook_lib.environment.secret import Secret, is_secret_name, secret_parts
@@ -41,8 +50,10 @@ __all__ = [
     "BlackboxProbe",
     "Browser",
     "BugsinkTracker",
+    "BuiltInEngine",
     "Cache",
     "Channel",
+    "ClusterEngine",
     "CommandEdge",
     "ComposePlatform",
     "Contact",
@@ -54,6 +65,7 @@ __all__ = [
     "EscalationStep",
     "Frontend",
     "JsonProbe",
+    "K6Engine",
     "Limits",
     "Load",
     "Logs",

@@ -25,6 +25,7 @@ class Request(Model):
     json_body: Any = Field(default=None, alias="json")
     status: tuple[int, ...] = (200,)
     expect: dict[str, Any] = Field(default_factory=dict, description="members that the answer's JSON must have")
+    weight: int = Field(default=1, ge=1, description="how often a load test sends it, in relation to the others")
 
     @property
     def title(self) -> str:

@@ -1,190 +1,249 @@
-"""Charts of a load test, small and readable in grey: each with its units, and its objective drawn as a line."""
+"""Charts of a load test; they take as long for a million samples as for a thousand, for none draws single samples."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
-from runbook_lib.environment import Objectives
-from runbook_lib.load.interface import Result
+from runbook_lib.load.drawing import finished, new, objective, plain_logarithm
+from runbook_lib.load.history import Summary
+from runbook_lib.load.interface import Arrivals, Result
+from runbook_lib.load.samples import Outcome, Samples
+from runbook_lib.load.verdict import Judged
 from runbook_lib.step import Evidence
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import numpy as np
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-SIZE: Final = (7.2, 2.7)
-"""Inches."""
-
-SHADES: Final = ("black", "dimgrey", "darkgrey")
-STYLES: Final = ("-", "--", ":")
-
-
-def of(result: Result, objectives: Objectives) -> tuple[Evidence, ...]:
-    """The four charts of a load test."""
-    return (
-        throughput(result, objectives),
-        latency(result, objectives),
-        errors(result, objectives),
-        distribution(result, objectives),
-    )
+TIME: Final = "seconds since the test began"
+QUANTILES: Final = (50, 95, 99)
+HATCHES: Final = ("", "//", "..", "xx", "--")
+FILLS: Final = ("0.25", "0.6", "0.85", "1.0", "0.45")
+LEAST_MILLISECONDS: Final = 0.01
+"""A refused connection takes no time, which a logarithm has no place for."""
+SHOWN_TESTS: Final = 12
 
 
-def throughput(result: Result, objectives: Objectives) -> Evidence:
-    """Answers in each second of the test."""
-    figure, axes = _new("Throughput", "seconds since the test began", "answers per second")
-    counts = result.samples.groupby(_second(result)).size()
-    axes.plot(counts.index, counts.to_numpy(), color="black", drawstyle="steps-post", label="answers")
-    _objective(axes, objectives.requests_per_second, f"objective: at least {objectives.requests_per_second:g}/s")
-    axes.set_ylim(bottom=0)
-    return _finished(figure, axes, "throughput", result)
+def of(seen: Judged, earlier: Sequence[tuple[str, Summary]] = ()) -> tuple[Evidence, ...]:
+    """The charts of a load test; with a trend, where there are `earlier` tests to compare it with."""
+    drawn = [throughput(seen), latency(seen), distribution(seen), errors(seen)]
+    return (*drawn, trend(seen, earlier)) if earlier else tuple(drawn)
 
 
-def latency(result: Result, objectives: Objectives) -> Evidence:
-    """Percentiles of the latency in each second of the test."""
-    figure, axes = _new("Latency over time", "seconds since the test began", "latency in ms (log)")
-    # A refused connection takes no time, which a logarithm has no place for.
-    grouped = (result.samples["seconds"] * 1000.0).clip(lower=0.01).groupby(_second(result))
-    for quantile, shade, style in zip((99, 95, 50), SHADES, (":", "-", "--"), strict=True):
-        series = grouped.quantile(quantile / 100)
-        axes.plot(series.index, series.to_numpy(), color=shade, linestyle=style, label=f"p{quantile}")
-    axes.set_yscale("log")
-    _objective(axes, objectives.p95_milliseconds, f"objective: p95 below {objectives.p95_milliseconds:g} ms")
-    return _finished(figure, axes, "latency", result)
-
-
-def errors(result: Result, objectives: Objectives) -> Evidence:
-    """Share of failed requests in each second of the test."""
-    figure, axes = _new("Errors over time", "seconds since the test began", "errors in % of requests")
-    samples = result.samples
-    failed = (samples["status"] == 0) | (samples["status"] >= 400) | (samples["error"] != "")
-    share = failed.groupby(_second(result)).mean() * 100.0
-    axes.bar(share.index, share.to_numpy(), width=1.0, align="edge", color="dimgrey", label="errors")
-    limit = objectives.error_rate * 100.0
-    _objective(axes, limit, f"objective: below {limit:g} %")
-    axes.set_ylim(0, max(2 * limit, float(share.max()) * 1.1))
-    return _finished(figure, axes, "errors", result)
-
-
-def distribution(result: Result, objectives: Objectives) -> Evidence:
-    """How the held latencies are distributed, with their percentiles."""
+def throughput(seen: Judged) -> Evidence:
+    """Good answers in each second, against the requests that were due in it."""
     import numpy as np
 
-    figure, axes = _new("Latency distribution", "latency in ms (log)", "requests")
-    milliseconds = (result.held()["seconds"] * 1000.0).clip(lower=0.01).to_numpy()
-    if len(milliseconds):
-        bins = np.geomspace(milliseconds.min() * 0.9, milliseconds.max() * 1.1, 50)
-        counts, edges = np.histogram(milliseconds, bins=bins)
-        axes.stairs(counts, edges, fill=True, color="lightgrey", edgecolor="grey")
-    for quantile, style in zip((50, 95, 99), ("--", "-", ":"), strict=True):
-        value = result.percentile(quantile)
+    result = seen.result
+    seconds = _seconds(result)
+    good = result.samples.where(~result.samples.failed)
+    answers = np.bincount(good.ended.astype(int), minlength=seconds)[:seconds]
+    due = np.bincount(result.samples.rows["due"].astype(int), minlength=seconds)[:seconds]
+    least = result.profile.objectives.requests_per_second
+    caption = f"The service gave at least {seen.sustained:.0f} good answers per second in every window that is judged"
+    caption += f"; asked for were {least:g}. " + _about_the_load(result)
+    figure, axes = new("Throughput against schedule", TIME, "per second", caption)
+    if result.profile.open_loop:
+        axes.stairs(due, color="darkgrey", linewidth=3, baseline=None, label="requests due")
+    axes.stairs(answers, color="black", baseline=None, label="good answers")
+    objective(axes, least, f"objective: at least {least:g}/s")
+    axes.set_ylim(0, max(float(due.max(initial=0)), float(answers.max(initial=0)), least) * 1.12)
+    _shade_what_is_not_judged(axes, result)
+    return finished(figure, "throughput")
+
+
+def latency(seen: Judged) -> Evidence:
+    """Percentiles of the latency of the requests that were due in each second, over a map of all of them."""
+    import numpy as np
+
+    result, samples = seen.result, seen.result.samples
+    objectives, seconds = result.profile.objectives, _seconds(result)
+    second = samples.rows["due"].astype(int)
+    milliseconds = _drawable(samples)
+    lines = by_second(second, milliseconds, seconds)
+    worst = int(np.nanargmax(lines[1])) if len(samples) else 0
+    caption = (
+        f"Latency counts from when a request was due. Its worst second was the {_ordinal(worst + 1)}, "
+        f"with a p95 of {lines[1][worst]:.1f} ms; the objective is {objectives.p95_milliseconds:g} ms."
+        if len(samples)
+        else "There was no request."
+    )
+    figure, axes = new("Latency over time", TIME, "latency in ms (log)", caption)
+    low, high = _span(milliseconds, objectives.p95_milliseconds)
+    edges = np.geomspace(low, high, 60)
+    counts, _, _ = np.histogram2d(second, np.clip(milliseconds, low, high), bins=(np.arange(seconds + 1), edges))
+    axes.pcolormesh(
+        np.arange(seconds + 1), edges, np.sqrt(counts.T), cmap="Greys", vmax=max(1.0, counts.max()) ** 0.5 * 2.2
+    )
+    for quantile, line, style, width in zip(QUANTILES, lines, ("--", "-", ":"), (1.2, 1.8, 1.2), strict=True):
+        axes.plot(np.arange(seconds) + 0.5, line, color="black", linestyle=style, linewidth=width, label=f"p{quantile}")
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    plain_logarithm(axes.yaxis)
+    objective(axes, objectives.p95_milliseconds, f"objective: p95 below {objectives.p95_milliseconds:g} ms")
+    _shade_what_is_not_judged(axes, result)
+    return finished(figure, "latency")
+
+
+def distribution(seen: Judged) -> Evidence:
+    """How the judged latencies are distributed, with their percentiles."""
+    import numpy as np
+
+    result = seen.result
+    limit = result.profile.objectives.p95_milliseconds
+    milliseconds = _drawable(result.held)
+    above = float((milliseconds > limit).mean()) if len(milliseconds) else float("nan")
+    caption = (
+        f"Of {len(milliseconds)} requests {above:.2%} took longer than {limit:g} ms; 5 % may. "
+        f"The p95 lies between {seen.p95.low:.1f} and {seen.p95.high:.1f} ms with 95 % confidence."
+    )
+    figure, axes = new("Latency distribution", "latency in ms (log)", "requests", caption)
+    low, high = _span(milliseconds, limit)
+    counts, edges = np.histogram(milliseconds, bins=np.geomspace(low, high, 70))
+    axes.stairs(counts, edges, fill=True, color="lightgrey", edgecolor="grey")
+    for quantile, value, style in zip(QUANTILES, result.percentile(*QUANTILES), ("--", "-", ":"), strict=True):
         axes.axvline(
-            max(value, 0.01), color="black", linestyle=style, linewidth=1, label=f"p{quantile} = {value:.1f} ms"
+            max(value, low), color="black", linestyle=style, linewidth=1.2, label=f"p{quantile} = {value:.1f} ms"
         )
     axes.set_xscale("log")
-    text = f"objective: p95 below {objectives.p95_milliseconds:g} ms"
-    _objective(axes, objectives.p95_milliseconds, text, vertical=True)
-    return _finished(figure, axes, "distribution", result)
+    axes.set_xlim(low, high)
+    plain_logarithm(axes.xaxis)
+    objective(axes, limit, f"objective: p95 below {limit:g} ms", vertical=True)
+    return finished(figure, "distribution")
 
 
-def waterfall(phases: Mapping[str, tuple[float, float]], objective: float) -> Evidence:
-    """Where a response's time goes.
+def errors(seen: Judged) -> Evidence:
+    """The share of requests that failed in each second, by the way in which they did."""
+    import numpy as np
 
-    Parameters
-    ----------
-    phases:
-        Median and 95th percentile of each phase's duration in milliseconds, in the order in which they follow.
-    objective:
-        Milliseconds for the whole.
-    """
-    figure, axes = _new("Response time, phase by phase", "ms since the request began", "")
-    begin = 0.0
-    for row, (median, slow) in enumerate(phases.values()):
-        axes.barh(row, median, left=begin, color="dimgrey", label="median" if row == 0 else None)
-        axes.plot([begin, begin + slow], [row, row], color="black", linewidth=1, label="p95" if row == 0 else None)
-        axes.annotate(f" {median:.2f} ({slow:.2f}) ms", (begin + max(median, slow), row), va="center", fontsize=8)
-        begin += median
-    axes.set_yticks(range(len(phases)), list(phases))
-    axes.invert_yaxis()
-    _objective(axes, objective, f"objective: total below {objective:g} ms", vertical=True)
-    axes.set_xlim(0, objective * 1.1)
-    return _finished(figure, axes, "waterfall")
-
-
-def response_times(milliseconds: Mapping[str, Sequence[float]], objective: float) -> Evidence:
-    """The spread of each endpoint's response times in `milliseconds`: quartiles, 95th percentile, outliers."""
-    figure, axes = _new("Response time by endpoint", "ms (log)", "")
-    axes.boxplot(
-        list(milliseconds.values()),
-        orientation="horizontal",
-        whis=(5, 95),
-        medianprops={"color": "black"},
-        flierprops={"marker": ".", "markersize": 3},
+    result, samples = seen.result, seen.result.samples
+    seconds, limit = _seconds(result), result.profile.objectives.error_rate * 100.0
+    second = samples.rows["due"].astype(int)
+    every = np.maximum(1, np.bincount(second, minlength=seconds))
+    found = {kind: count for kind, count in samples.outcomes().items() if kind is not Outcome.ANSWERED}
+    most = sorted(found, key=lambda kind: -found[kind])[: len(HATCHES)]
+    caption = (
+        "No request failed."
+        if not found
+        else f"{int(samples.failed.sum())} of {len(samples)} requests failed: "
+        + ", ".join(f"{found[kind]} {kind.text}" for kind in most)
+        + f". Of those that are judged {seen.errors:.2%} did; less than {limit:g} % may."
     )
-    axes.set_yticks(range(1, len(milliseconds) + 1), list(milliseconds))
-    axes.set_xscale("log")
-    _objective(axes, objective, f"objective: p95 below {objective:g} ms; whiskers: p5 to p95", vertical=True)
-    return _finished(figure, axes, "response-times")
+    figure, axes = new("Errors by kind", TIME, "% of the requests due", caption)
+    bottom = np.zeros(seconds)
+    for kind, hatch, fill in zip(most, HATCHES, FILLS, strict=False):
+        share = np.bincount(second[samples.rows["outcome"] == kind], minlength=seconds) / every * 100.0
+        axes.bar(
+            np.arange(seconds),
+            share,
+            bottom=bottom,
+            width=1.0,
+            align="edge",
+            color=fill,
+            hatch=hatch,
+            edgecolor="black",
+            linewidth=0.3,
+            label=kind.text,
+        )
+        bottom += share
+    objective(axes, limit, f"objective: below {limit:g} %")
+    axes.set_ylim(0, max(2 * limit, float(bottom.max(initial=0.0)) * 1.1))
+    axes.set_xlim(0, seconds)
+    _shade_what_is_not_judged(axes, result)
+    return finished(figure, "errors")
 
 
-def connections(samples: pd.DataFrame, limit: float, maximum: int) -> Evidence:
-    """Database connections while load was on.
-
-    Parameters
-    ----------
-    samples:
-        ``seconds`` since the load began, and the counts ``total``, ``active``, ``idle in transaction``, ``waiting``.
-    limit, maximum:
-        The objective and ``max_connections``, in connections.
-    """
-    figure, axes = _new("Database connections under load", "seconds since the load began", "connections")
-    for name, shade, style in zip(("total", "active", "waiting"), SHADES, STYLES, strict=True):
-        axes.plot(samples["seconds"], samples[name], color=shade, linestyle=style, label=name)
-    _objective(axes, limit, f"objective: at most {limit:g} of {maximum}")
-    axes.set_ylim(0, max(limit, float(samples["total"].max())) * 1.15)
-    return _finished(figure, axes, "connections")
-
-
-def _second(result: Result) -> pd.Series:
-    """The second in which each sample began; one that began as the test ended belongs to the last."""
-    last = max(0.0, result.profile.ramp + result.profile.duration - 1)
-    return result.samples["start"].clip(0, last).astype(int)
-
-
-def _new(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    """A figure that belongs to no global state; it is drawn by Agg."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE, dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.grid(visible=True, color="0.9")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+def trend(seen: Judged, earlier: Sequence[tuple[str, Summary]]) -> Evidence:
+    """p95 and p99 of the environment's last tests and of this one."""
+    now = Summary.of(seen)
+    shown = [*earlier[-SHOWN_TESTS:], ("this test", now)]
+    limit = seen.result.profile.objectives.p95_milliseconds
+    before = sorted(one.p95 for _, one in earlier[-SHOWN_TESTS:])
+    caption = (
+        f"This test's p95 is {now.p95:.1f} ms; in the last {len(before)} runs under the same load it was "
+        f"{before[0]:.1f} to {before[-1]:.1f} ms. Bars: 95 % confidence."
+    )
+    figure, axes = new("Trend over the archived runs", "", "latency in ms (log)", caption)
+    places = range(len(shown))
+    p95 = [one.p95 for _, one in shown]
+    spread = [[one.p95 - one.p95_low for _, one in shown], [one.p95_high - one.p95 for _, one in shown]]
+    axes.errorbar(places, p95, yerr=spread, color="black", marker="o", markersize=4, capsize=3, label="p95")
+    axes.plot(places, [one.p99 for _, one in shown], color="dimgrey", linestyle=":", marker=".", label="p99")
+    axes.set_xticks(places, [_when(run) for run, _ in shown], fontsize=7)
+    axes.set_yscale("log")
+    plain_logarithm(axes.yaxis)
+    objective(axes, limit, f"objective: p95 below {limit:g} ms")
+    return finished(figure, "trend")
 
 
-def _objective(axes: Axes, value: float, text: str, *, vertical: bool = False) -> None:
-    draw: Any = axes.axvline if vertical else axes.axhline
-    draw(value, color="black", linestyle="-.", linewidth=1.6, label=text)
+def _when(run: str) -> str:
+    """A run's id begins with its time."""
+    day, _, rest = run.partition("T")
+    return f"{day[4:6]}-{day[6:8]}\n{rest[:2]}:{rest[2:4]}" if day.isdigit() and len(day) == 8 else run[:12]
 
 
-def _finished(figure: Figure, axes: Axes, name: str, result: Result | None = None) -> Evidence:
-    """The chart as a PNG of 16 shades, which is a third of a PNG in full colour."""
-    from PIL import Image
+def by_second(second: np.ndarray, values: np.ndarray, seconds: int) -> np.ndarray:
+    """The :data:`QUANTILES` of the values of each second, one row for each; NaN where there are none."""
+    import numpy as np
 
-    if result is not None and name != "distribution" and result.profile.ramp:
-        axes.axvspan(0, result.profile.ramp, color="0.93", label="ramp", zorder=0)
-    figure.legend(loc="outside lower center", ncols=5, fontsize=8, frameon=False)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png")
-    small = io.BytesIO()
-    Image.open(drawn).convert("L").quantize(16).save(small, format="PNG", optimize=True)
-    return Evidence(f"{name}.png", small.getvalue())
+    found = np.full((len(QUANTILES), seconds), np.nan)
+    order = np.argsort(second, kind="stable")
+    edges = np.searchsorted(second[order], np.arange(seconds + 1))
+    grouped = values[order]
+    for number, (begin, end) in enumerate(pairwise(edges)):
+        if end > begin:
+            found[:, number] = np.percentile(grouped[begin:end], QUANTILES)
+    return found
+
+
+def _seconds(result: Result) -> int:
+    """How many seconds are drawn: those in which requests were due."""
+    import numpy as np
+
+    due = result.samples.rows["due"]
+    return max(1, int(np.floor(due.max())) + 1 if len(due) else 1)
+
+
+def _drawable(samples: Samples) -> np.ndarray:
+    import numpy as np
+
+    clipped: np.ndarray = np.maximum(samples.milliseconds, LEAST_MILLISECONDS)
+    return clipped
+
+
+def _span(milliseconds: np.ndarray, limit: float) -> tuple[float, float]:
+    low = float(milliseconds.min()) if len(milliseconds) else limit / 10.0
+    high = float(milliseconds.max()) if len(milliseconds) else limit
+    return min(low, limit) * 0.8, max(high, limit) * 1.5
+
+
+def _about_the_load(result: Result) -> str:
+    load = result.profile.load
+    if result.stopped:
+        return f"The test was {result.stopped.split(':')[0]}."
+    if isinstance(load, Arrivals):
+        return f"Requests left by the clock, at up to {max(stage.rate for stage in load.stages):g}/s."
+    return (
+        "Requests left by the clock." if result.profile.open_loop else "Users waited for their answers (closed loop)."
+    )
+
+
+def _shade_what_is_not_judged(axes: Axes, result: Result) -> None:
+    """Grey for the ramp, and for whatever else lies before or after the time that is judged."""
+    held, last = result.profile.load.held, float(_seconds(result))
+    axes.set_xlim(0, last)
+    edges = [0.0, *(edge for begin, end, _ in held for edge in (begin, end)), last]
+    label: str | None = "ramp, not judged"
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - begin > 0.01:
+            axes.axvspan(begin, end, facecolor="0.93", edgecolor="0.8", hatch="\\\\", label=label, zorder=0)
+            label = None
+
+
+_ORDINALS: Final = {1: "st", 2: "nd", 3: "rd"}
+
+
+def _ordinal(number: int) -> str:
+    return f"{number}{'th' if 10 < number % 100 < 20 else _ORDINALS.get(number % 10, 'th')}"

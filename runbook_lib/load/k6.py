@@ -1,26 +1,26 @@
-"""Load made by k6, the program that the checklist itself names."""
+"""Load made by k6, the program that the checklist itself names: with the project's own script, or with one of ours."""
 
 from __future__ import annotations
 
 import json
 import math
 import tempfile
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from runbook_lib import command
-from runbook_lib.environment import Objectives
-from runbook_lib.errors import Unanswerable
-from runbook_lib.load.interface import Profile, Result
+from runbook_lib.errors import ConfigurationError, Unanswerable
+from runbook_lib.load import k6_points, k6_script
+from runbook_lib.load.interface import BREAKER, Arrivals, Cost, Profile, Result, Scripted, Users
 from runbook_lib.programs import program
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SPARE_SECONDS: Final = 0.3
 """What a virtual user is busy with beside waiting for the answer, and what the scheduler may be late."""
+THRESHOLDS_CROSSED: Final = 99
+"""k6's exit code where a threshold did not hold."""
 
 SCRIPT: Final = """\
 import http from 'k6/http';
@@ -34,13 +34,14 @@ export const options = plan.options;
 export default function () {
   const turn = exec.scenario.iterationInTest;
   if (turn === 0) began.add(exec.scenario.startTime);
-  const index = turn % plan.requests.length;
+  const index = plan.turns[turn % plan.turns.length];
   const request = plan.requests[index];
   http.request(request.method, request.url, request.body, {
     headers: request.headers,
     tags: { name: String(index) },
     timeout: plan.timeout,
     redirects: 0,
+    responseCallback: http.expectedStatuses(...request.status),
   });
 }
 """
@@ -50,92 +51,152 @@ export default function () {
 class K6:
     """The k6 engine.
 
-    It is open-loop: requests leave by the clock, whether or not the earlier ones came back. A sample's duration is what
-    the client waited: k6's ``http_req_blocked`` (a free connection, name, connect, TLS) plus ``http_req_duration``.
+    A latency counts from when k6 turned to the request: its ``http_req_blocked`` (a free connection, name, connect,
+    TLS) plus ``http_req_duration``. Requests for which it had no virtual user left are dropped, and make the result
+    inconclusive.
 
     Parameters
     ----------
-    timeout:
-        Seconds after which a request counts as unanswered.
+    script:
+        The project's own; its options decide what is sent, and the profile gives it ``BASE_URL``, ``RATE`` and
+        ``DURATION``. Where it is None, ours sends the profile.
+    stall_seconds:
+        A stall of the target that is so long does not keep k6 from sending.
     """
 
-    timeout: float = 10.0
+    script: Path | None = None
+    stall_seconds: float = 2.0
 
-    def run(self, profile: Profile, objectives: Objectives) -> Result:
-        """Run the profile. Raises Unanswerable where k6 is missing, ends badly or reports nothing."""
+    def run(self, profile: Profile) -> Result:
+        """Run the profile, or the script. Raises Unanswerable where k6 is missing, ends badly or reports nothing."""
         with tempfile.TemporaryDirectory(prefix="runbook-k6-") as name:
             folder = Path(name)
-            (folder / "script.js").write_text(SCRIPT)
-            (folder / "plan.json").write_text(json.dumps(self._plan(profile, objectives)))
             (folder / "config.json").write_text("{}")
-            completed = command.run(
-                [
-                    *(program("k6"), "run", "--config", "config.json", "--address", "", "--no-usage-report"),
-                    *("--no-color", "--no-summary", "--out", "csv=points.csv", "script.js"),
-                ],
-                cwd=folder,
-                env=_variables(profile),
-                timeout=profile.ramp + profile.duration + self.timeout + 60.0,
+            if self.script is None:
+                (folder / "script.js").write_text(SCRIPT)
+                (folder / "plan.json").write_text(json.dumps(plan(profile, self.stall_seconds)))
+                return self._measured(profile, folder, folder / "script.js")
+            if not self.script.is_file():
+                raise Unanswerable(f"{self.script} was not found", remedy="correct load.engine.script in the TOML")
+            load = k6_script.load(self.script, _variables(profile))
+            return self._measured(replace(profile, load=load), folder, self.script)
+
+    def _measured(self, profile: Profile, folder: Path, script: Path) -> Result:
+        began, stopped, points = time.time(), "", folder / "points.csv"
+        words: tuple[str | Path, ...] = (
+            *(program("k6"), "run", "--config", folder / "config.json", "--address", "", "--no-usage-report"),
+            *("--no-color", "--no-summary", "--out", f"csv={points}", script),
+        )
+        limit = profile.load.duration + profile.timeout + 60.0
+        code, said = 0, ""
+        try:
+            completed = command.run(words, cwd=script.parent, env=_variables(profile), timeout=limit)
+            code, said = completed.returncode, completed.tail(3)
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        if code not in (0, THRESHOLDS_CROSSED):
+            raise Unanswerable(
+                f"k6 ended with exit code {code}: {said}",
+                remedy="see whether the script is sound, and whether the machine has memory and files enough",
             )
-            if not completed.ok:
-                raise Unanswerable(
-                    f"k6 ended with exit code {completed.returncode}: {completed.tail(3)}",
-                    remedy="see whether the machine has memory and files enough for this rate",
-                )
-            samples, dropped = _read(folder / "points.csv", profile)
-        return Result("k6", profile, samples, dropped)
+        seen = k6_points.read(points, profile, own_script=self.script is not None)
+        if code and self.script is None:
+            stopped = f"{BREAKER}: more than {profile.breaker:.0%} of the requests failed"
+        return Result(
+            "k6",
+            replace(profile, calls=seen.calls),
+            seen.samples,
+            Cost(dropped=seen.dropped),
+            stopped=stopped,
+            notes=_notes(profile, seen),
+            missed=("a threshold of the script did not hold",) if code and self.script is not None else (),
+            began=began,
+        )
 
-    def _plan(self, profile: Profile, objectives: Objectives) -> dict[str, Any]:
-        """Everything that the script needs, so that no text is ever pasted into JavaScript."""
-        return {
-            "timeout": f"{self.timeout:g}s",
-            "requests": [
-                {
-                    "method": request.method,
-                    "url": profile.base_url.rstrip("/") + request.path,
-                    "body": None if request.json_body is None else json.dumps(request.json_body),
-                    "headers": {
-                        **({} if request.json_body is None else {"Content-Type": "application/json"}),
-                        **dict(profile.headers),
-                    },
-                }
-                for request in profile.requests
-            ],
-            "options": {
-                "discardResponseBodies": True,
-                "systemTags": ["status", "error", "name"],
-                "scenarios": {"load": self._scenario(profile, objectives)},
+
+def _notes(profile: Profile, seen: k6_points.Points) -> tuple[str, ...]:
+    found = [] if profile.open_loop else ["closed loop: a user who waits sends nothing, so its latencies hide stalls"]
+    if seen.checks:
+        found.append(f"k6's checks: {seen.checks - seen.checks_failed} of {seen.checks} passed")
+    return tuple(found)
+
+
+def plan(profile: Profile, stall_seconds: float) -> dict[str, Any]:
+    """Everything that our script needs, so that no text is ever pasted into JavaScript."""
+    from runbook_lib.load.schedule import turns
+
+    return {
+        "timeout": f"{profile.timeout:g}s",
+        "turns": turns(profile.calls),
+        "requests": [
+            {
+                "method": call.request.method,
+                "url": str(call.request.url),
+                "body": call.request.read().decode() or None,
+                "headers": {
+                    name: value
+                    for name, value in call.request.headers.items()
+                    if name not in ("host", "content-length")
+                },
+                "status": call.status,
+            }
+            for call in profile.calls
+        ],
+        "options": {
+            "discardResponseBodies": True,
+            "systemTags": ["status", "error", "error_code", "name", "expected_response"],
+            "scenarios": {"load": scenario(profile, stall_seconds)},
+            "thresholds": {
+                "http_req_failed": [
+                    {"threshold": f"rate<={profile.breaker}", "abortOnFail": True, "delayAbortEval": "5s"}
+                ]
             },
-        }
+        },
+    }
 
-    def _scenario(self, profile: Profile, objectives: Objectives) -> dict[str, Any]:
-        """An arrival rate that climbs for the ramp and is then held.
 
-        By Little's law ``rate × seconds`` users are busy when an answer takes `seconds`; room is made for answers
-        of twice the objective, so that only a target clearly outside it, or a starved k6, drops requests.
-        """
-        busy = 2 * objectives.p95_milliseconds / 1000.0 + SPARE_SECONDS
-        per_minute = round(profile.rate * 60)
+def scenario(profile: Profile, stall_seconds: float) -> dict[str, Any]:
+    """The profile's load as k6 says it.
+
+    By Little's law ``rate × seconds`` users are busy when an answer takes `seconds`; there must be as many beforehand,
+    for k6 makes new ones too slowly.
+    """
+    load = profile.load
+    if isinstance(load, Scripted):
+        raise ConfigurationError("k6 is given a script as load.engine.script, and not as a profile.")
+    if isinstance(load, Users):
         return {
-            "executor": "ramping-arrival-rate",
-            "startRate": 0 if profile.ramp else per_minute,
-            "timeUnit": "1m",
-            "preAllocatedVUs": max(2, math.ceil(profile.rate * busy)),
-            "stages": [
-                *([{"target": per_minute, "duration": _milliseconds(profile.ramp)}] if profile.ramp else []),
-                {"target": per_minute, "duration": _milliseconds(profile.duration)},
-            ],
-            "gracefulStop": f"{self.timeout:g}s",
+            "executor": "ramping-vus",
+            "startVUs": 0 if load.ramp else load.count,
+            "stages": _stages([(load.ramp, load.count), (load.duration - load.ramp, load.count)]),
+            "gracefulStop": f"{profile.timeout:g}s",
         }
+    stages = [(stage.seconds, round(stage.rate * 60)) for stage in load.stages]
+    first = stages[0][1] if not stages[0][0] else 0
+    most = max(stage.rate for stage in load.stages)
+    return {
+        "executor": "ramping-arrival-rate",
+        "startRate": first,
+        "timeUnit": "1m",
+        "preAllocatedVUs": max(2, math.ceil(most * (stall_seconds + SPARE_SECONDS))),
+        "stages": _stages(stages[1:] if not stages[0][0] else stages),
+        "gracefulStop": f"{profile.timeout:g}s",
+    }
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{round(seconds * 1000)}ms"
+def _stages(pairs: list[tuple[float, int]]) -> list[dict[str, Any]]:
+    return [{"target": target, "duration": f"{round(seconds * 1000)}ms"} for seconds, target in pairs]
 
 
 def _variables(profile: Profile) -> Mapping[str, str]:
     """k6 takes a certificate authority by Go's own variable only; what else a user may have set is overruled."""
+    url = profile.calls[0].request.url
     settings = {
+        "BASE_URL": str(url.copy_with(raw_path=b"/")).rstrip("/"),
+        "DURATION": f"{profile.load.duration:g}s",
+        "RATE": f"{max((stage.rate for stage in profile.load.stages), default=0):g}"
+        if isinstance(profile.load, Arrivals)
+        else "0",
         "K6_CSV_TIME_FORMAT": "unix_micro",
         "K6_NO_USAGE_REPORT": "true",
         "K6_AUTO_EXTENSION_RESOLUTION": "false",
@@ -145,31 +206,3 @@ def _variables(profile: Profile) -> Mapping[str, str]:
     if profile.certificate_authority is not None:
         settings["SSL_CERT_FILE"] = profile.certificate_authority
     return settings
-
-
-def _read(points: Path, profile: Profile) -> tuple[pd.DataFrame, int]:
-    """Samples, and the number of dropped requests, from k6's CSV output; times in it are ends, in microseconds."""
-    import numpy as np
-    import pandas as pd
-
-    columns = ["metric_name", "timestamp", "metric_value", "error", "name", "status"]
-    rows = pd.read_csv(points, usecols=columns, keep_default_na=False, low_memory=False)
-    by_metric = dict(tuple(rows.groupby("metric_name", sort=False)))
-    if "began" not in by_metric or "http_req_duration" not in by_metric:
-        raise Unanswerable("k6 sent no request", remedy="see whether the rate and the duration are above zero")
-    took, blocked = by_metric["http_req_duration"], by_metric["http_req_blocked"]
-    # k6 writes one line per metric and request, always in the same order, so that the two go side by side.
-    seconds = (took["metric_value"].to_numpy(float) + blocked["metric_value"].to_numpy(float)) / 1000.0
-    began = float(by_metric["began"]["metric_value"].iloc[0]) / 1000.0
-    status = pd.to_numeric(took["status"], errors="coerce").fillna(0).to_numpy(int)
-    samples = pd.DataFrame(
-        {
-            "start": took["timestamp"].to_numpy(float) / 1e6 - seconds - began,
-            "seconds": seconds,
-            "status": status,
-            "error": np.where(status == 0, took["error"].where(took["error"] != "", "no answer"), ""),
-            "request": [profile.requests[int(index)].title for index in took["name"]],
-        }
-    ).sort_values("start", ignore_index=True)
-    dropped = by_metric.get("dropped_iterations")
-    return samples, 0 if dropped is None else int(dropped["metric_value"].sum())

@@ -66,7 +66,7 @@ def test_the_readme_shows_the_help_as_it_is():
 def test_every_command_is_named_in_the_help_and_has_its_own():
     names = set(typer.main.get_command(app).commands) - {"sandbox"}
     of_the_record = {"attest", "waive", "approve", "keygen", "seal", "sign", "verify", "diff"}
-    assert {"run", "rollback", "plan", "backup", "list", "show", "init", "lab", "demo"} | of_the_record == names
+    assert {"run", "rollback", "plan", "backup", "load", "list", "show", "init", "lab", "demo"} | of_the_record == names
     for arguments in [*([name] for name in names), *(["sandbox", name] for name in ("up", "down", "status"))]:
         completed = runbook(*arguments, "--help")
         assert completed.returncode == 0
@@ -92,6 +92,12 @@ def test_every_command_is_named_in_the_help_and_has_its_own():
         (["init", "mini"], "mini.toml exists already and is never overwritten."),
         (["init", "Not A Name"], "'Not A Name' cannot name an environment"),
         (["run"], "Missing argument 'ENV'"),
+        (["load", "mimi"], "There is no environment 'mimi'."),
+        (
+            ["load", "mini", "--rate", "2000"],
+            "2000 requests/s are more than the 1000 that load.ceiling allows",
+        ),
+        (["load", "mini", "--rate", "-1"], "Invalid value for '--rate'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,115 +1,145 @@
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
+import time
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
+import numpy as np
 import pytest
 
-from runbook_lib.environment import Objectives, Request
 from runbook_lib.errors import Unanswerable
-from runbook_lib.load import k6
-from runbook_lib.load.interface import Profile
-
-OBJECTIVES = Objectives(requests_per_second=40, p95_milliseconds=100)
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def answer(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.server.asked.append((self.command, self.path, self.headers["X-Runbook"], body))
-        if self.path == "/silent":
-            self.server.released.wait(5)
-        self.send_response(302 if self.path == "/moved" else 200)
-        self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    do_GET = do_POST = answer
-
-    def log_message(self, *args):
-        pass
+from runbook_lib.load import k6, k6_script
+from runbook_lib.load.interface import BREAKER, Call, Profile, Users, hold, steps
+from runbook_lib.load.k6 import K6
+from runbook_lib.load.samples import Outcome
+from runbook_lib.load.verdict import Judged, judge
+from runbook_lib.load.verdict import Outcome as Came
 
 
-class Server(ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        """A client that does not wait for its answer is what some tests are about."""
+def wait_until(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
-@pytest.fixture
-def server():
-    with Server(("127.0.0.1", 0), Handler) as running:
-        running.daemon_threads, running.asked, running.released = True, [], threading.Event()
-        running.block_on_close = False
-        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield running
-        running.released.set()
-        running.shutdown()
-
-
-@pytest.fixture
-def profile(server):
-    requests = (Request(path="/a"), Request(name="write", method="POST", path="/b", json={"text": "'`${x}"}))
-    url = f"http://127.0.0.1:{server.server_port}"
-    return Profile(url, requests, rate=40.0, duration=1.5, ramp=0.5, headers=(("X-Runbook", "marked"),))
-
-
-def test_a_run_keeps_its_rate_and_sends_every_request(profile, server, monkeypatch):
+def test_a_run_keeps_its_rate_and_sends_every_request(profile, target, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    result = k6.K6().run(profile, OBJECTIVES)
-    assert result.throughput() == pytest.approx(40.0, rel=0.1)
-    assert result.dropped == 0
-    assert result.error_rate() == 0
-    assert list(result.samples.columns) == ["start", "seconds", "status", "error", "request"]
-    assert result.samples["start"].between(0, 2.2).all()
-    assert result.samples["request"].value_counts().to_dict().keys() == {"GET /a", "write"}
-    assert {asked[:3] for asked in server.asked} == {("GET", "/a", "marked"), ("POST", "/b", "marked")}
-    assert b'{"text": "\'`${x}"}' in {asked[3] for asked in server.asked}
+    result = K6().run(profile("/fixed", rate=40.0))
+    # k6 may leave out the request that is due as the time is over.
+    assert target.asked["/fixed"] in (59, 60)
+    assert result.samples.outcomes() == {Outcome.ANSWERED: target.asked["/fixed"]}
+    rows = result.samples.rows
+    np.testing.assert_allclose(np.diff(rows["due"]), 0.025, atol=0.02)
+    assert (rows["first"] <= rows["end"]).all()
+    assert result.cost.dropped == 0
 
 
-def test_a_redirect_is_not_followed(profile, server):
-    result = k6.K6().run(replace(profile, requests=(Request(path="/moved"),)), OBJECTIVES)
-    assert set(result.samples["status"]) == {302}
-    assert {asked[1] for asked in server.asked} == {"/moved"}
+def test_a_request_is_sent_as_httpx_was_given_it(profile, target):
+    text = "'`${x}\""
+    request = httpx.Request("POST", f"{target.url}/fixed", headers={"X-Mark": "mine"}, json={"text": text})
+    K6().run(replace(profile("/fixed", rate=20.0), calls=(Call(request, "write"),)))
+    assert set(target.bodies) == {request.read()}
+    assert b"X-Mark: mine" in target.heads[0]
+
+
+def test_calls_are_sent_by_their_weights(profile, target):
+    calls = [replace(call, weight=weight) for call, weight in zip(target.calls("/fixed", "/busy"), (2, 1), strict=True)]
+    result = K6().run(replace(profile("/fixed", rate=40.0), calls=tuple(calls)))
+    assert np.bincount(result.samples.rows["call"]).tolist() == [target.asked["/fixed"], target.asked["/busy"]]
+    assert target.asked["/busy"] in (19, 20)
+
+
+@pytest.mark.parametrize(
+    ("path", "outcome"),
+    [
+        ("/moved", Outcome.WRONG_STATUS),
+        ("/silent", Outcome.TIMED_OUT),
+        ("/rubbish", Outcome.MALFORMED),
+        ("/too-short", Outcome.CUT_SHORT),
+    ],
+)
+def test_faults_are_counted_by_kind(profile, target, path, outcome):
+    result = K6().run(profile(path, rate=40.0, timeout=1.0))
+    assert result.samples.outcomes() == {outcome: target.asked[path]}
+
+
+def test_answers_that_are_no_errors_are_none(profile, target):
+    found = K6().run(profile("/busy", rate=40.0)).samples.outcomes()
+    assert found[Outcome.WRONG_STATUS] == target.asked["/busy"] // 20
+    assert sum(found.values()) == target.asked["/busy"]
 
 
 def test_refused_connections_are_errors(profile):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        result = k6.K6().run(replace(profile, base_url=url), OBJECTIVES)
-    assert result.error_rate() == 1.0
-    assert "refused" in result.samples["error"].iloc[0]
+        request = httpx.Request("GET", f"http://127.0.0.1:{closed.getsockname()[1]}/")
+        result = K6().run(replace(profile("/fixed", rate=40.0), calls=(Call(request, "x"),)))
+    assert result.samples.outcomes().keys() == {Outcome.REFUSED}
 
 
-def test_requests_that_could_not_be_sent_are_counted(profile):
-    slow = replace(profile, requests=(Request(path="/silent"),), rate=60.0)
-    result = k6.K6(timeout=1.0).run(slow, replace_p95(OBJECTIVES, 1.0))
-    assert result.dropped > 0
-    assert (result.samples["status"] == 0).any()
+def test_requests_without_a_user_are_dropped_and_the_verdict_is_inconclusive(profile):
+    result = K6(stall_seconds=0.1).run(profile("/silent", rate=60.0, timeout=1.0))
+    assert result.cost.dropped > 0
+    found = judge(Judged(result))
+    assert found.outcome is Came.INCONCLUSIVE
+    assert "k6 did not send" in found.reasons[0]
 
 
-def replace_p95(objectives, milliseconds):
-    return objectives.model_copy(update={"p95_milliseconds": milliseconds})
+def test_there_are_users_for_the_worst_stall(profile):
+    planned = k6.scenario(profile("/fixed", rate=500.0), 2.0)
+    assert planned["preAllocatedVUs"] == 1150
+    ramped = k6.scenario(replace(profile("/fixed"), load=hold(100.0, 5.0, ramp=2.0)), 1.0)
+    assert ramped["startRate"] == 0
+    assert [stage["target"] for stage in ramped["stages"]] == [6000, 6000]
+    stepped = k6.scenario(replace(profile("/fixed"), load=steps((10.0, 20.0), 5.0)), 1.0)
+    assert stepped["startRate"] == 600
+    assert [(stage["target"], stage["duration"]) for stage in stepped["stages"]] == [
+        (600, "5000ms"),
+        (1200, "0ms"),
+        (1200, "5000ms"),
+    ]
+
+
+def test_users_wait_for_their_answers(profile):
+    result = K6().run(replace(profile("/slow"), load=Users(4, 2.0)))
+    assert 16 <= len(result.samples) <= 32
+    assert "closed loop" in result.notes[0]
+
+
+def test_the_circuit_breaker_stops_a_test_that_only_fails(profile):
+    result = K6().run(profile("/rubbish", rate=100.0, seconds=60.0, breaker=0.5))
+    assert result.stopped.startswith(BREAKER)
+    assert judge(Judged(result)).outcome is Came.FAILED
+
+
+def test_an_interrupt_keeps_what_was_measured(profile, target):
+    def interrupt() -> None:
+        # k6 writes its points once a second.
+        wait_until(lambda: target.asked["/fixed"] >= 250)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    result = K6().run(profile("/fixed", rate=100.0, seconds=60.0))
+    assert result.stopped == "interrupted"
+    assert 50 <= len(result.samples) <= 1000
 
 
 def test_the_sandboxs_certificate_is_verified_by_its_own_authority(env):
-    address = env.web.url
-    asked = Profile(address, env.web.health, 20.0, 1.0, 0.0, certificate_authority=str(env.web.certificate_authority))
-    assert k6.K6().run(asked, OBJECTIVES).error_rate() == 0
-    unverified = k6.K6().run(replace(asked, certificate_authority=None), OBJECTIVES)
-    assert unverified.error_rate() == 1.0
-    assert "x509" in unverified.samples["error"].iloc[0]
+    call = Call(httpx.Request("GET", env.web.address("/health")), "health")
+    asked = Profile((call,), hold(20.0, 1.0), certificate_authority=str(env.web.certificate_authority), breaker=1.0)
+    assert K6().run(asked).error_rate() == 0
+    unverified = K6().run(replace(asked, certificate_authority=None))
+    assert unverified.samples.outcomes().keys() == {Outcome.UNVERIFIED}
 
 
-def test_verification_is_never_switched_off():
+def test_verification_is_never_switched_off(profile):
     assert "insecureSkipTLSVerify" not in k6.SCRIPT
-    assert k6._variables(Profile("https://x", (), 1, 1, 1))["K6_INSECURE_SKIP_TLS_VERIFY"] == "false"
+    assert k6._variables(profile("/fixed"))["K6_INSECURE_SKIP_TLS_VERIFY"] == "false"
 
 
 def test_without_k6_there_is_no_verdict(profile, monkeypatch):
@@ -118,9 +148,86 @@ def test_without_k6_there_is_no_verdict(profile, monkeypatch):
 
     monkeypatch.setattr(k6, "program", missing)
     with pytest.raises(Unanswerable, match="k6 is not on this machine"):
-        k6.K6().run(profile, OBJECTIVES)
+        K6().run(profile("/fixed"))
 
 
-def test_a_k6_that_ends_badly_is_no_verdict(profile):
+OWN = """\
+import http from 'k6/http';
+import { check } from 'k6';
+export const options = { OPTIONS };
+export default function () {
+  const answer = http.get(`${__ENV.BASE_URL}/fixed`, { tags: { name: 'home' } });
+  check(answer, { 'is ok': (r) => r.body === 'ok' });
+}
+"""
+BY_USERS = "stages: [{duration: '1s', target: 3}, {duration: '2s', target: 3}, {duration: '1s', target: 0}]"
+BY_CLOCK = (
+    "scenarios: {a: {executor: 'constant-arrival-rate', rate: 1800, timeUnit: '1m', duration: '2s', "
+    "preAllocatedVUs: 9}}"
+)
+
+
+@pytest.fixture
+def script(tmp_path):
+    def write(options):
+        path = tmp_path / "load-test.js"
+        path.write_text(OWN.replace("OPTIONS", options))
+        return path
+
+    return write
+
+
+def test_the_projects_own_script_decides_what_is_sent(profile, target, script):
+    result = K6(script(BY_CLOCK)).run(profile("/busy"))
+    assert target.asked.keys() == {"/fixed"}
+    assert result.profile.open_loop
+    assert result.profile.load.held == ((0.0, 2.0, 30.0),)
+    assert [call.title for call in result.profile.calls] == ["home"]
+    assert 58 <= len(result.samples) <= 62
+    assert result.notes == (f"k6's checks: {len(result.samples)} of {len(result.samples)} passed",)
+
+
+def test_a_closed_loop_script_is_labelled(profile, script):
+    result = K6(script("vus: 2, duration: '1s'")).run(profile("/fixed"))
+    assert not result.profile.open_loop
+    assert "closed loop" in result.notes[0]
+
+
+def test_a_scripts_own_threshold_decides_too(profile, script):
+    options = BY_CLOCK + ", thresholds: {http_req_duration: ['p(95)<0.0001']}"
+    result = K6(script(options)).run(profile("/fixed"))
+    assert result.missed == ("a threshold of the script did not hold",)
+    assert result.stopped == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "open_loop", "duration", "held"),
+    [
+        (BY_USERS, False, 4.0, ((1.0, 3.0, 0.0),)),
+        (BY_CLOCK, True, 2.0, ((0.0, 2.0, 30.0),)),
+        ("vus: 2, duration: '1m30s'", False, 90.0, ((0.0, 90.0, 0.0),)),
+    ],
+)
+def test_what_a_script_sends_is_read_from_its_options(script, options, open_loop, duration, held):
+    found = k6_script.load(script(options), {})
+    assert (found.open_loop, found.duration, found.held) == (open_loop, duration, held)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1h2m3.5s", 3723.5), ("250ms", 0.25), ("10µs", 1e-5), (None, 0.0), ("0s", 0.0)]
+)
+def test_durations_are_read_as_go_writes_them(text, seconds):
+    assert k6_script.seconds(text) == pytest.approx(seconds)
+
+
+def test_a_script_that_does_not_run_is_no_verdict(profile, tmp_path):
+    with pytest.raises(Unanswerable, match="was not found"):
+        K6(tmp_path / "gone.js").run(profile("/fixed"))
+    (tmp_path / "broken.js").write_text("export default function () {")
+    with pytest.raises(Unanswerable, match="k6 cannot read"):
+        K6(tmp_path / "broken.js").run(profile("/fixed"))
+
+
+def test_a_k6_that_ends_badly_is_no_verdict(profile, script):
     with pytest.raises(Unanswerable, match="exit code"):
-        k6.K6().run(replace(profile, rate=-1.0), OBJECTIVES)
+        K6().run(profile("/fixed", rate=-1.0))

@@ -1,0 +1,151 @@
+"""What is kept of each request: 32 bytes, in one table of columns."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Outcome(IntEnum):
+    """How a request ended; everything but the first is an error."""
+
+    ANSWERED = 0
+    WRONG_STATUS = 1
+    WRONG_BODY = 2
+    REFUSED = 3
+    UNREACHABLE = 4
+    UNVERIFIED = 5
+    TIMED_OUT = 6
+    RESET = 7
+    CUT_SHORT = 8
+    MALFORMED = 9
+    ABANDONED = 10
+
+    @property
+    def text(self) -> str:
+        """As it stands in tables."""
+        return TEXTS[self]
+
+
+TEXTS: Final = {
+    Outcome.ANSWERED: "answered as expected",
+    Outcome.WRONG_STATUS: "unexpected status",
+    Outcome.WRONG_BODY: "unexpected body",
+    Outcome.REFUSED: "connection refused",
+    Outcome.UNREACHABLE: "not connected",
+    Outcome.UNVERIFIED: "TLS refused",
+    Outcome.TIMED_OUT: "no answer in time",
+    Outcome.RESET: "connection reset",
+    Outcome.CUT_SHORT: "answer cut short",
+    Outcome.MALFORMED: "no valid HTTP",
+    Outcome.ABANDONED: "under way as the test was stopped",
+}
+
+FIELDS: Final = (
+    ("due", "<f8"),
+    ("lag", "<f4"),
+    ("sent", "<f4"),
+    ("first", "<f4"),
+    ("end", "<f4"),
+    ("bytes", "<u4"),
+    ("status", "<u2"),
+    ("outcome", "u1"),
+    ("call", "u1"),
+)
+"""``due`` in seconds since the test began; ``lag`` (the generator came to it), ``sent`` (on a free connection),
+``first`` (byte of the answer) and ``end`` in seconds since it was due; ``call`` is its place in the profile."""
+
+RECORD: Final = struct.Struct("<dffffIHBB")
+"""One row as the generator writes it; the same bytes as :data:`FIELDS`."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows of :data:`FIELDS`."""
+
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def where(self, chosen: np.ndarray) -> Samples:
+        """The rows that a mask chooses."""
+        return Samples(self.rows[chosen])
+
+    @cached_property
+    def failed(self) -> np.ndarray:
+        """Whether each request ended in an error; one that was under way when the test was stopped did not."""
+        ended = self.rows["outcome"]
+        failed: np.ndarray = (ended != Outcome.ANSWERED) & (ended != Outcome.ABANDONED)
+        return failed
+
+    @cached_property
+    def milliseconds(self) -> np.ndarray:
+        """Latency of each request, from when it was due to the end of its answer, or to its failure."""
+        found: np.ndarray = self.rows["end"] * 1000.0
+        return found
+
+    @cached_property
+    def service_milliseconds(self) -> np.ndarray:
+        """Time of each request from when it was sent to the end: what the target alone took."""
+        found: np.ndarray = (self.rows["end"] - self.rows["sent"]) * 1000.0
+        return found
+
+    @property
+    def ended(self) -> np.ndarray:
+        """When each request ended, in seconds since the test began."""
+        found: np.ndarray = self.rows["due"] + self.rows["end"]
+        return found
+
+    def percentile(self, *q: float, service: bool = False) -> np.ndarray:
+        """Percentiles (0 to 100) of the latency, or of the `service` time, in milliseconds; NaN of no samples."""
+        import numpy as np
+
+        values = self.service_milliseconds if service else self.milliseconds
+        return np.percentile(values, q) if len(values) else np.full(len(q), np.nan)
+
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many requests ended in which way."""
+        import numpy as np
+
+        counts = np.bincount(self.rows["outcome"], minlength=len(Outcome))
+        return {outcome: int(counts[outcome]) for outcome in Outcome if counts[outcome]}
+
+    def parquet(self, titles: Iterable[str]) -> bytes:
+        """As a Parquet file, with the outcomes by their names and the calls by their `titles`."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {name: np.ascontiguousarray(self.rows[name]) for name, _ in FIELDS}
+        named = {"outcome": [outcome.text for outcome in Outcome], "call": list(titles)}
+        for name, texts in named.items():
+            columns[name] = pa.DictionaryArray.from_arrays(columns[name].astype("int8"), texts)
+        content = io.BytesIO()
+        pq.write_table(pa.table(columns), content, compression="zstd")
+        return content.getvalue()
+
+
+def read(content: bytes) -> Samples:
+    """Samples as the generator wrote them, in the order in which they were due; a torn last row is left out."""
+    import numpy as np
+
+    whole = len(content) - len(content) % RECORD.size
+    rows = np.frombuffer(content[:whole], dtype=list(FIELDS))
+    return Samples(rows[np.argsort(rows["due"], kind="stable")])
+
+
+def together(parts: Iterable[Samples]) -> Samples:
+    """The samples of several generators as one."""
+    import numpy as np
+
+    rows = np.concatenate([np.empty(0, dtype=list(FIELDS)), *(part.rows for part in parts)])
+    return Samples(rows[np.argsort(rows["due"], kind="stable")])

@@ -1,0 +1,255 @@
+"""Passed, failed or inconclusive: what a load test's samples say of its objectives, and whether they may say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from runbook_lib.load.interface import BREAKER, Result
+from runbook_lib.load.samples import Samples
+
+if TYPE_CHECKING:
+    import numpy as np
+
+WINDOW_SECONDS: Final = 10.0
+"""The rate must be sustained in every window of this length; in the whole test, where that is shorter."""
+DROPPED_TOLERANCE: Final = 0.001
+"""Share of the requests that the generator may fail to send."""
+LAG_SHARE: Final = 0.1
+"""The generator's own lateness (p99) may be this much of the latency that is tolerated."""
+RESAMPLES: Final = 1000
+CONFIDENCE: Final = 95.0
+MOST_BLOCKS: Final = 120
+LEAST: Final = 0.01
+BIN: Final = 1.01
+"""The smallest latency that is told apart, in milliseconds, and by which factor a bin is wider than the one before."""
+
+
+class Outcome(StrEnum):
+    """What a verdict comes to."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number beside its objective; `interval` holds it with 95 % confidence, where that was estimated."""
+
+    name: str
+    observed: str
+    expected: str
+    ok: bool
+    interval: str = ""
+    judged: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome, why it is so, and the numbers behind it."""
+
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    measures: tuple[Measure, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The numbers by which a result is judged, each worked out once."""
+
+    result: Result
+
+    @cached_property
+    def p95(self) -> Estimate:
+        """In milliseconds."""
+        return self._estimate(95.0)
+
+    @cached_property
+    def p99(self) -> Estimate:
+        """In milliseconds."""
+        return self._estimate(99.0)
+
+    def _estimate(self, q: float) -> Estimate:
+        value = float(self.result.percentile(q)[0])
+        return bootstrap(self._by_block, q, value) if len(self.result.held) else Estimate(value, value, value)
+
+    @cached_property
+    def _by_block(self) -> np.ndarray:
+        return by_block(self.result.held)
+
+    @cached_property
+    def errors(self) -> float:
+        """Share of the held requests."""
+        return self.result.error_rate()
+
+    @cached_property
+    def sustained(self) -> float:
+        """Good answers per second in the worst window."""
+        return min(rates(self.result), default=float("nan"))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A percentile, exact for the samples, and the ends of its bootstrap interval; in milliseconds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def by_block(held: Samples) -> np.ndarray:
+    """How many requests of each block of time (a row) had a latency in each bin (a column)."""
+    import numpy as np
+
+    due, edges = held.rows["due"], len(_edges())
+    # The second in which each request was due; longer blocks, where there are more seconds than blocks.
+    begin = float(due.min())
+    length = max(1.0, (float(due.max()) - begin) / (MOST_BLOCKS - 1))
+    blocks = np.minimum((due - begin) / length, MOST_BLOCKS - 1).astype(int)
+    logarithms = np.log(np.maximum(held.milliseconds, LEAST) / LEAST) / np.log(BIN)
+    bins = np.minimum(np.ceil(logarithms).astype(int), edges - 1)
+    counts = np.bincount(blocks * edges + bins, minlength=MOST_BLOCKS * edges).reshape(MOST_BLOCKS, edges)
+    filled: np.ndarray = counts[counts.any(axis=1)]
+    return filled
+
+
+def _edges() -> np.ndarray:
+    """The upper end of each bin, in milliseconds."""
+    import numpy as np
+
+    return LEAST * BIN ** np.arange(1852)
+
+
+def bootstrap(counts: np.ndarray, q: float, value: float) -> Estimate:
+    """The `q`-th percentile (0 to 100), which is `value`, with its interval.
+
+    The interval is Efron's percentile bootstrap over blocks of time (Carlstein's, with blocks that do not overlap):
+    answers of the same second share its stalls, and to draw them one by one would make the interval look narrower than
+    it is. Latencies are binned by 1 %, which is how exact its ends are.
+
+    Parameters
+    ----------
+    counts:
+        As :func:`by_block` gives them.
+    """
+    import numpy as np
+
+    edges, number = _edges(), len(counts)
+    drawn = np.random.default_rng(0).multinomial(number, [1 / number] * number, size=RESAMPLES)
+    resampled = np.cumsum(drawn.astype(np.float32) @ counts.astype(np.float32), axis=1)
+    at = (resampled < resampled[:, -1:] * q / 100.0).sum(axis=1).clip(0, len(edges) - 1)
+    low, high = np.percentile(edges[at], [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
+    return Estimate(value, min(value, float(low)), max(value, float(high)))
+
+
+def rates(result: Result) -> list[float]:
+    """Good answers per second in every window, which slides by a second, of the time for which the load stood still.
+
+    An answer within the p95 objective belongs to the moment at which its request was due, one that came later to as
+    much after that moment as it was late: requests under way at a window's end are not held against it, as long as they
+    are no more than Little's law lets a target have that keeps its objective; a backlog that grows is.
+    """
+    import numpy as np
+
+    good = result.samples.where(~result.samples.failed & (result.samples.rows["status"] > 0))
+    late = np.maximum(0.0, good.milliseconds - result.profile.objectives.p95_milliseconds) / 1000.0
+    moments = np.sort(good.rows["due"] + late)
+    found = []
+    for begin, end, _ in _judged_stages(result):
+        length = min(WINDOW_SECONDS, end - begin)
+        if length <= 0:
+            continue
+        starts = np.arange(begin, end - length + 1e-9, 1.0)
+        counts = np.searchsorted(moments, starts + length - 1e-9) - np.searchsorted(moments, starts - 1e-9)
+        found += [float(count) / length for count in counts]
+    return found
+
+
+def _judged_stages(result: Result) -> tuple[tuple[float, float, float], ...]:
+    """Where the load stood still and, in open loop, at the objective or above; everywhere, if it nowhere was."""
+    stages = result.profile.load.held
+    objective = result.profile.objectives.requests_per_second
+    return tuple(stage for stage in stages if stage[2] >= objective) or stages
+
+
+def measures(seen: Judged) -> tuple[Measure, ...]:
+    """Each number beside its objective."""
+    objectives = seen.result.profile.objectives
+    window = min(WINDOW_SECONDS, *(end - begin for begin, end, _ in _judged_stages(seen.result)))
+    latencies = (
+        ("p95", seen.p95, objectives.p95_milliseconds),
+        ("p99", seen.p99, objectives.p99_milliseconds),
+    )
+    return (
+        Measure(
+            f"good answers in the worst {window:g} s",
+            f"{seen.sustained:.1f}/s",
+            f">= {objectives.requests_per_second:g}/s",
+            seen.sustained >= objectives.requests_per_second,
+        ),
+        *(
+            Measure(
+                f"{name} of the latency",
+                f"{estimate.value:.1f} ms",
+                "not judged" if limit is None else f"< {limit:g} ms",
+                limit is None or estimate.value < limit,
+                f"{estimate.low:.1f} to {estimate.high:.1f} ms",
+                limit is not None,
+            )
+            for name, estimate, limit in latencies
+        ),
+        Measure("errors", f"{seen.errors:.2%}", f"< {objectives.error_rate:.2%}", seen.errors < objectives.error_rate),
+    )
+
+
+def judge(seen: Judged) -> Verdict:
+    """The verdict on a result.
+
+    A generator that was too slow, was interrupted or lost a part of itself says nothing about the target, good or bad.
+    What was measured and misses an objective has failed. What meets it by less than the interval of the percentile is
+    inconclusive too: another test of this length could as well have missed it.
+    """
+    result = seen.result
+    if trouble := troubles(result):
+        return Verdict(Outcome.INCONCLUSIVE, trouble, measures(seen))
+    numbers = measures(seen)
+    if result.stopped:
+        return Verdict(Outcome.FAILED, (result.stopped,), numbers)
+    missed = (
+        tuple(f"{one.name} {one.observed}, expected {one.expected}" for one in numbers if not one.ok) + result.missed
+    )
+    if missed:
+        return Verdict(Outcome.FAILED, missed, numbers)
+    if unsure := _unsure(seen):
+        return Verdict(Outcome.INCONCLUSIVE, unsure, numbers)
+    return Verdict(Outcome.PASSED, (), numbers)
+
+
+def troubles(result: Result) -> tuple[str, ...]:
+    """Why the samples say nothing about the target; empty where they do."""
+    planned = len(result.samples) + result.cost.dropped
+    limit = LAG_SHARE * result.profile.objectives.p95_milliseconds
+    found = [f"{name} was lost in mid-test" for name in result.lost]
+    if result.stopped and not result.stopped.startswith(BREAKER):
+        found.append(f"{result.stopped} before its end")
+    if result.cost.dropped > planned * DROPPED_TOLERANCE:
+        found.append(f"{result.engine} did not send {result.cost.dropped} of {planned} requests")
+    if result.profile.open_loop and (lag := result.lag(99)) > limit:
+        found.append(f"{result.engine} fell behind its schedule: p99 of its lag is {lag:.1f} ms, allowed {limit:g} ms")
+    if not len(result.held) and not result.stopped:
+        found.append("no request was made while the load stood still")
+    return tuple(found)
+
+
+def _unsure(seen: Judged) -> tuple[str, ...]:
+    objectives = seen.result.profile.objectives
+    pairs = (("p95", seen.p95, objectives.p95_milliseconds), ("p99", seen.p99, objectives.p99_milliseconds))
+    return tuple(
+        f"{name} {one.value:.1f} ms is below {limit:g} ms, but its interval reaches {one.high:.1f} ms: "
+        "a longer test would tell"
+        for name, one, limit in pairs
+        if limit is not None and one.high >= limit
+    )
