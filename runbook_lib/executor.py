@@ -59,7 +59,12 @@ class Executor:
     ) -> tuple[StepResult, Sequence[Kept]]:
         """An action that an earlier pass has begun: looked at, and carried out only if it is not done."""
         started = time.monotonic()
-        looked = _look(step, left, following)
+        try:
+            looked = _look(step, left, following)
+        except Exception as error:
+            if isinstance(left, Unknown):
+                return self._not_known(item, number, step, left, error)
+            looked = None
         done = looked.ok if looked else isinstance(left, Done)
         seen = self.mask.value(_plain(looked.observed)) if looked else None
         self.run.events.append(
@@ -80,6 +85,17 @@ class Executor:
         if isinstance(left, Done):
             result = replace(result, **left.kept)
         result = replace(result, note=f"{left}; not done again")
+        self._record(item, number, result)
+        return result, ()
+
+    def _not_known(
+        self, item: Item, number: int, step: Step, left: Unknown, error: Exception
+    ) -> tuple[StepResult, Sequence[Kept]]:
+        """An action of which nobody can say whether it was done is not repeated: a person has to look."""
+        reason = f"{left}; it could not be found out whether it was done: {error}"
+        remedy = "find it out by hand, then attest it (runbook attest) or waive it (runbook waive)"
+        status = Status.PENDING if isinstance(error, Waiting) else Status.ERROR
+        result = self._result(item, step, {}, _Ended(status, reason, remedy), None, (), time.monotonic())
         self._record(item, number, result)
         return result, ()
 
@@ -194,12 +210,12 @@ def _look(step: Step, left: Done | Unknown, following: Sequence[Step]) -> Findin
 
     Its own ``done`` decides; without one the checks that follow it are shown, and decide nothing.
     """
+    if step.done is not None:
+        return step.done()
     checks = list(itertools.takewhile(lambda each: each.kind is Kind.CHECK, following))
+    if isinstance(left, Done) or not checks:
+        return None
     try:
-        if step.done is not None:
-            return step.done()
-        if isinstance(left, Done) or not checks:
-            return None
         seen: Any = {each.title: each.run().observed for each in checks}
     except Exception as error:
         seen = f"could not be looked at: {type(error).__name__}: {error}"

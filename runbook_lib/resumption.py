@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from runbook_lib import checklist, exclusive
 from runbook_lib import environment as environments
-from runbook_lib.actions import deployment_record
+from runbook_lib.actions import deployment, deployment_record
 from runbook_lib.checklist import ROLLBACK, Phase
 from runbook_lib.environment import Environment
-from runbook_lib.errors import ConfigurationError
+from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.home import home
 from runbook_lib.record import archive
 from runbook_lib.record.archive import SETTINGS, Run
 from runbook_lib.record.earlier import RESUMED
 from runbook_lib.record.events import Event
 from runbook_lib.record.masking import Mask
+from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.summary import RunSummary, summarize
 from runbook_lib.release import Release
 from runbook_lib.runner import Options
-from runbook_lib.step import Kind
+from runbook_lib.step import Status
 
 CHANGES_SHOWN = 10
 
@@ -50,6 +51,7 @@ def resume(env: Environment, name: str, release: Release, options: Options) -> t
     Occupied
         A run holds the environment, be it this one.
     """
+    refuse_secrets(asdict(options), Mask().learn(env.secrets()))
     run = archive.find_open(name, env.name)
     hold = exclusive.alone(env, run.id)
     summary = summarize(run)
@@ -59,7 +61,9 @@ def resume(env: Environment, name: str, release: Release, options: Options) -> t
         raise ConfigurationError(f"The run {run} cannot be resumed; start a new run, for since it ended:\n{listed}")
     phases = remaining(summary)
     if not phases:
-        raise ConfigurationError(f"The run {run} has nothing left to do: every one of its gates passed.")
+        raise ConfigurationError(
+            f"The run {run} has nothing left to do: every one of its gates passed. Close its record: runbook seal {run}"
+        )
     for phase in summary.phases:
         if phase.outcome == "running":
             reason = "broken off: its runner and its kernel ended without a word"
@@ -77,7 +81,10 @@ def resume(env: Environment, name: str, release: Release, options: Options) -> t
 
 def remaining(summary: RunSummary) -> tuple[Phase, ...]:
     """The phases of the run from the first on whose gate has not passed."""
-    passed = {phase.phase.number for phase in summary.phases if phase.outcome == "passed"}
+    # A gate that passed on actions that were only planned leaves all of them to be carried out.
+    passed = {
+        phase.phase.number for phase in summary.phases if phase.outcome == "passed" and not phase.counts[Status.PLANNED]
+    }
     meant = [checklist.phase(number) for number in summary.opened["parameters"]["phases"]]
     first = next((place for place, phase in enumerate(meant) if phase.number not in passed), len(meant))
     return tuple(meant[first:])
@@ -104,15 +111,28 @@ def _reasons(env: Environment, summary: RunSummary) -> Iterator[str]:
     yield from (f"{name} is gone" for name in sorted(set(sources) - set(now)))
     if ROLLBACK in [phase.phase.number for phase in summary.phases] or deployment_record.is_rolled_back(summary.run):
         yield "its deployment was rolled back"
-    last = summary.run.events.read()[-1].time
-    yield from (
-        f"the run {other.id} has acted" for other in archive.runs(env.name) if _acted_since(other, summary, last)
-    )
+    last = max(event.time for event in summary.run.events.read() if event.name.startswith(("run opened", "step ")))
+    yield from _others(env, summary.run, last)
+
+
+def _others(env: Environment, run: Run, time: str) -> Iterator[str]:
+    """The other runs that have acted after `time`, or of which nobody can say."""
+    for other in archive.runs(env.name):
+        if other.id == run.id:
+            continue
+        try:
+            if _acted_since(other.events.read(), time):
+                yield f"the run {other.id} has acted"
+        except RecordError:
+            yield f"the record of the run {other.id} is damaged, and may hide that it acted: runbook verify {other}"
 
 
 def _difference(env: Environment, run: Run) -> str:
     """The lines that the environment's TOML has lost and won since the run was opened, secrets masked."""
-    before = (run.folder / SETTINGS).read_text(encoding="utf-8").splitlines()
+    kept = run.folder / SETTINGS
+    if not kept.is_file():
+        return "what it was is not on record"
+    before = kept.read_text(encoding="utf-8").splitlines()
     mask = Mask(home().root).learn(env.secrets())
     now = mask.text(environments.find(env.name).read_text(encoding="utf-8")).splitlines()
     lines = [line for line in difflib.ndiff(before, now) if line.startswith(("- ", "+ "))]
@@ -120,10 +140,8 @@ def _difference(env: Environment, run: Run) -> str:
     return "; ".join(lines[:CHANGES_SHOWN]) + more
 
 
-def _acted_since(other: Run, summary: RunSummary, time: str) -> bool:
-    """Whether another run has carried out an action after `time` (ISO 8601, UTC)."""
-    return other.id != summary.run.id and any(_acts(event) and event.time > time for event in other.events.read())
-
-
-def _acts(event: Event) -> bool:
-    return event.name == "step finished" and event.data["kind"] == Kind.ACTION and event.data["status"] != "planned"
+def _acted_since(events: Iterable[Event], time: str) -> bool:
+    """Whether an action was carried out, even half, after `time` (ISO 8601, UTC)."""
+    phases = {phase.number for phase in checklist.phases()}
+    later = [event for event in events if event.time > time]
+    return any(deployment.has_acted(later, number) for number in phases)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -21,6 +20,9 @@ from runbook_lib.home import home
 from runbook_lib.planning import PlannedItem, planning
 from runbook_lib.record import archive, manifest
 from runbook_lib.record.archive import Run, Way
+from runbook_lib.record.earlier import RESUMED
+from runbook_lib.record.masking import Mask
+from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.summary import PhaseSummary, RunSummary, summarize
 from runbook_lib.release import Release
 from runbook_lib.review import junit
@@ -100,6 +102,7 @@ def open_run(
     Occupied
         Another run holds the environment; no folder was made.
     """
+    refuse_secrets(asdict(options), Mask().learn(env.secrets()))
     hold = exclusive.alone(env, archive.new_id(release))
     opened = archive.create(
         env,
@@ -138,6 +141,7 @@ def open_rollback(env: Environment, name: str, options: Options) -> tuple[Run, R
     if not name:
         release = _release_of(env, _to_take_back(lambda: rollback.newest(env.name)))
         return open_run(env, release, phases, options), release
+    refuse_secrets(asdict(options), Mask().learn(env.secrets()))
     source = archive.find_open(name, env.name)
     if not deployment.has_begun(source):
         raise ConfigurationError(f"Run {source} has deployed nothing, so there is nothing to roll back.")
@@ -145,7 +149,7 @@ def open_rollback(env: Environment, name: str, options: Options) -> tuple[Run, R
     release = _release_of(env, source)
     hold = exclusive.alone(env, source.id)
     source.events.append(
-        "run resumed", phases=[phase.number for phase in phases], operator=getpass.getuser(), **asdict(options)
+        RESUMED, phases=[phase.number for phase in phases], operator=archive.operator(), **asdict(options)
     )
     hold.record(source.events)
     return source, release

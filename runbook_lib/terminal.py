@@ -48,7 +48,7 @@ class TerminalWatcher:
     def tell(self, message: str) -> None:
         """Show `message` in the live line."""
         if self._spinner is not None:
-            line = " ".join(_visible(message).split())
+            line = " ".join(visible(message).split())
             self._spinner.update(escape(line[: max(20, self._console.width - 4)]))
 
     def phase_started(self, phase: Phase) -> None:
@@ -83,7 +83,7 @@ class TerminalWatcher:
             self._console.print(f"  [bold red]phase {summary.outcome}[/bold red]: {_shown(summary.reason)}")
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """`text` with control and format characters by their codes: what a target sends may not steer the terminal."""
     return "".join(
         character.encode("unicode_escape").decode()
@@ -95,7 +95,7 @@ def _visible(text: str) -> str:
 
 def _shown(text: str) -> str:
     """`text` as markup that shows it letter by letter."""
-    return escape(_visible(text))
+    return escape(visible(text))
 
 
 def _why(step: Mapping[str, Any]) -> str:

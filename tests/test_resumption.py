@@ -106,6 +106,40 @@ def test_what_the_record_calls_done_and_is_undone_since_is_done_again(mini):
     assert (code, times(mini)) == (ExitCode.PASSED, 1)
 
 
+def test_an_action_that_nobody_can_look_at_is_left_to_a_person(mini):
+    looks = "lambda: (_ for _ in ()).throw(RuntimeError('no answer'))"
+    _, opened = run(mini, notebooks(mini, then=once(mini), done=looks, cells=ITEMS))
+    code, resumed, _ = resume(opened.id)
+    assert (code, times(mini)) == (ExitCode.GATE_FAILED, 1)
+    step = summarize(resumed).items["3.1"]["steps"][0]
+    assert "it could not be found out whether it was done: no answer" in step["reason"]
+    assert "runbook attest" in step["remedy"]
+
+
+def test_what_the_record_calls_done_stays_done_where_nobody_can_look(mini):
+    looks = "lambda: (_ for _ in ()).throw(RuntimeError('no answer'))"
+    _, opened = run(mini, notebooks(mini, done=looks, cells=[*ITEMS[:1], once(mini), ITEMS[1]]))
+    code, _, _ = resume(opened.id)
+    assert (code, times(mini)) == (ExitCode.PASSED, 1)
+
+
+def test_a_dry_resume_in_between_changes_nothing(mini):
+    _, opened = run(mini, notebooks(mini, cells=[*ITEMS[:1], once(mini), ITEMS[1]]))
+    resume(opened.id, dry_run=True)
+    code, resumed, phases = resume(opened.id)
+    assert ([phase.number for phase in phases], times(mini)) == ([3], 1)
+    assert code is ExitCode.PASSED
+    assert summarize(resumed).items["3.1"]["status"] == "passed"
+
+
+def test_a_secret_among_the_operators_words_is_refused(mini):
+    env = environment.load("mini")
+    secret = Options(notes="by mini-database-password")
+    with pytest.raises(ConfigurationError, match="notes"):
+        runner.open_run(env, release.find(env, "v1"), runner.select(only=(3,)), secret)
+    assert archive.runs() == ()
+
+
 def test_a_notebook_run_again_without_resuming_does_everything_anew(mini):
     phases = notebooks(mini, cells=ITEMS)
     _, opened = run(mini, phases)

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runbook_lib.cli import record, review
 from runbook_lib.cli.arguments import phase_numbers
-from runbook_lib.errors import ConfigurationError, Occupied, RunbookError
+from runbook_lib.errors import ConfigurationError, Occupied, RecordError, RunbookError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +80,7 @@ def run(
     env, target = _load(environment, release or (resume and resumption.release_of(environment, resume)))
     options = runner.Options(dry_run=dry_run, confirm=confirm, notes=notes)
     trust = keys.trust(env.sign_off, f"{env.name}.toml")
-    given = [approval.read(path, env.name, target, trust) for path in approvals or ()]
+    given = [approval.read(path, env.name, target, trust, record.mask_of(env)) for path in approvals or ()]
     if resume:
         opened, phases = resumption.resume(env, resume, target, options)
     else:
@@ -199,9 +199,14 @@ def list_runs(
     from runbook_lib.record import archive, seal
     from runbook_lib.record.summary import summarize
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for each in archive.runs(environment):
-        summary = seal.signed_off(summarize(each), record.trust_of(each.environment))
+        try:
+            summary = seal.signed_off(summarize(each), record.trust_of(each.environment))
+        except RecordError:
+            damaged = f"damaged: runbook verify {each}"
+            rows.append({"run": str(each), "release": "", "state": damaged, "counts": {}})
+            continue
         state = record.standing(each) if summary.sealed else summary.outcome
         opened = {name: summary.opened[name] for name in ("release", "commit", "operator", "way")}
         rows.append({"run": str(each), "started": summary.started, "state": state, "counts": summary.counts, **opened})

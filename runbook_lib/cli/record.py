@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +48,7 @@ def attest(
 
     found = archive.find_open(run)
     person = by or getpass.getuser()
-    attestation.attest(found, item, _mask(_environment(found)), person=person, note=note, files=files or ())
+    attestation.attest(found, item, mask_of(_environment(found)), person=person, note=note, files=files or ())
     typer.echo(f"{item} of {found} is attested by {person}.")
 
 
@@ -64,7 +65,7 @@ def waive(
 
     found = archive.find_open(run)
     person, day = by or getpass.getuser(), expires.date()
-    attestation.waive(found, item, _mask(_environment(found)), person=person, reason=reason, expires=day)
+    attestation.waive(found, item, mask_of(_environment(found)), person=person, reason=reason, expires=day)
     typer.echo(f"{item} of {found} is waived by {person} until {day}. To go on with the run: {_resume(found)}")
 
 
@@ -97,6 +98,7 @@ def approve(
         expires=expires.date(),
         signer=_signer(key),
         trust=trust_of(env.name),
+        mask=mask_of(env),
     )
     typer.echo(f"{out}: {role} approves phases {phases} of {target} in {env.name} until {expires.date()}.")
 
@@ -125,7 +127,7 @@ def seal(run: RunName) -> None:
     found = archive.find(run)
     env = _environment(found)
     with exclusive.alone(env, found.id):
-        sealed = seals.seal(found, _mask(env))
+        sealed = seals.seal(found, mask_of(env))
     typer.echo(f"{found} is sealed; none of the {sealed.secrets} secret values that are known stands in it.")
     typer.echo(f"Keep this elsewhere, in a ticket or a tag: {sealed.digest}")
     typer.echo(f"Anyone may hold it against the record: runbook verify {found} --expect {sealed.digest}")
@@ -170,14 +172,17 @@ def verify(
     if bool(run) == every:
         raise ConfigurationError("Name a run to verify, or --all.")
     verifications = [_verified(each, trust) for each in verifying.find(run)]
-    faults = [*verifying.across(verifications), *verifying.expected(verifications, expect)]
+    wanted = expect.strip().lower().removeprefix("sha256:")
+    if expect and not re.fullmatch(r"[0-9a-f]{64}", wanted):
+        raise ConfigurationError(f"--expect takes the 64 digits that sealing printed; '{expect}' is something else.")
+    faults = [*verifying.across(verifications), *verifying.expected(verifications, wanted)]
     if as_json:
         print_json({"runs": [_row(each) for each in verifications], "faults": faults})
     else:
         for each in verifications:
             _print(each)
         for fault in faults:
-            typer.echo(f"✘ {fault}")
+            typer.echo(f"✘ {visible(fault)}")
     raise typer.Exit(_code(verifications, faults))
 
 
@@ -195,15 +200,22 @@ def _verified(run: Run, trust: Path | None) -> Verification:
     return found
 
 
+def visible(text: str) -> str:
+    """`text` on one line, control characters by their codes: a file's name may not steer the terminal."""
+    from runbook_lib.terminal import visible as shown
+
+    return shown(text).replace("\n", "\\n")
+
+
 def _print(each: Verification) -> None:
     sign = "✔" if each.holds else "✘"
     roles = f", signed by {', '.join(sorted(each.signatures.by_role))}" if each.signatures.by_role else ""
     held = "holds" if each.holds else "does not hold"
-    typer.echo(f"{sign} {each.run}: {each.state}{roles}; what is there {held}")
+    typer.echo(f"{sign} {visible(str(each.run))}: {each.state}{roles}; what is there {held}")
     for fault in each.faults:
-        typer.echo(f"    ✘ {fault}")
+        typer.echo(f"    ✘ {visible(fault)}")
     for remark in each.remarks:
-        typer.echo(f"    {remark}")
+        typer.echo(f"    {visible(remark)}")
 
 
 def _row(each: Verification) -> dict[str, Any]:
@@ -219,7 +231,8 @@ def _code(verifications: list[Verification], faults: list[str]) -> int:
     states = {each.state for each in verifications}
     if State.INTERRUPTED in states:
         return 4
-    return 3 if states - {State.SIGNED} else 0
+    waiting = any(each.state is not State.SIGNED and not each.complete for each in verifications)
+    return 3 if waiting else 0
 
 
 def _resume(run: Run) -> str:
@@ -232,7 +245,8 @@ def _environment(run: Run) -> Environment:
     return environments.load(run.environment)
 
 
-def _mask(env: Environment) -> Mask:
+def mask_of(env: Environment) -> Mask:
+    """What masks all that the environment keeps secret."""
     from runbook_lib.home import home
     from runbook_lib.record.masking import Mask
 

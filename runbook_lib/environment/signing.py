@@ -43,11 +43,13 @@ class SignOff(Model):
     threshold: Annotated[int, Field(ge=1, le=len(ROLES), description="how many roles must have signed")] = len(ROLES)
 
     @model_validator(mode="after")
-    def _no_key_stands_for_two_roles(self) -> SignOff:
+    def _every_role_can_sign_and_for_itself_alone(self) -> SignOff:
         owners: dict[bytes, str] = {}
         for role, lines in self.keys.items():
             for line in lines:
                 owner = owners.setdefault(raw_key(line), role)
                 if owner != role:
                     raise ValueError(f"{owner} and {role} have the same key: each role signs with its own")
+        if self.keys and len(self.keys) < self.threshold:
+            raise ValueError(f"{len(self.keys)} roles have keys, and {self.threshold} must sign (threshold)")
         return self

@@ -15,6 +15,7 @@ from runbook_lib.record import envelope as envelopes
 from runbook_lib.record.archive import Run
 from runbook_lib.record.attestation import APPROVED
 from runbook_lib.record.keys import Trust
+from runbook_lib.record.masking import Mask
 from runbook_lib.release import Release
 from runbook_lib.step import Kind
 
@@ -49,14 +50,17 @@ def write(
     expires: date,
     signer: CryptoSigner,
     trust: Trust,
+    mask: Mask,
 ) -> str:
     """Write a signed approval to `path`; return the role for which its key signs.
 
     Raises
     ------
     ConfigurationError
-        The key is trusted for no role, a phase has nothing to attest, the day has passed, or the file exists.
+        The key is trusted for no role, a phase has nothing to attest, the day has passed, the words hold a secret, or
+        the file exists or cannot be written.
     """
+    _refuse_secrets(f"{person} {note}", mask)
     role = trust.role_of(signer.public_key.keyid)
     if role is None:
         raise ConfigurationError(f"{trust.source} trusts this key for no role; sign_off.keys names those that count.")
@@ -83,27 +87,32 @@ def write(
     }
     envelope = envelopes.enclose(json.dumps(statement, ensure_ascii=False).encode())
     envelope.sign(signer)
-    envelopes.write(path, envelope)
+    try:
+        envelopes.write(path, envelope, by=path.parent)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
     return role
 
 
-def read(path: Path, environment: str, release: Release, trust: Trust) -> Approval:
+def read(path: Path, environment: str, release: Release, trust: Trust, mask: Mask) -> Approval:
     """The approval in `path`.
 
     Raises
     ------
     ConfigurationError
-        It is not signed by a trusted key, or is for another environment or commit, or its last day has passed.
+        It is not signed by a trusted key, or is for another environment or commit, its last day has passed, or it
+        holds a secret.
     """
     try:
         envelope = envelopes.read(path)
         statement = envelopes.statement(envelope, PREDICATE)
-        approval = _parse(path, statement)
-    except (RecordError, KeyError, TypeError, ValueError, IndexError) as error:
+        approval = parse(path, statement)
+    except (RecordError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise ConfigurationError(f"{path} is no approval: {error}") from error
     signed = envelopes.signatures(envelope, trust)
     if signed.faults or not signed.by_role:
         raise ConfigurationError(f"{path} is refused: {'; '.join(signed.faults) or 'nobody has signed it'}.")
+    _refuse_secrets(envelope.payload.decode(errors="replace"), mask)
     if approval.environment != environment:
         raise ConfigurationError(f"{path} is for the environment {approval.environment}, not for {environment}.")
     if approval.commit != release.commit:
@@ -115,7 +124,13 @@ def read(path: Path, environment: str, release: Release, trust: Trust) -> Approv
     return Approval(**{**approval.__dict__, "role": ", ".join(sorted(signed.by_role))})
 
 
-def _parse(path: Path, statement: dict[str, Any]) -> Approval:
+def _refuse_secrets(text: str, mask: Mask) -> None:
+    if names := mask.found(text):
+        raise ConfigurationError(f"The approval holds the secret {', '.join(names)}, and would be kept: leave it out.")
+
+
+def parse(path: Path, statement: dict[str, Any]) -> Approval:
+    """The approval that a statement makes; nothing says yet who signed it."""
     said = statement["predicate"]
     return Approval(
         str(said["environment"]),

@@ -6,8 +6,10 @@ import getpass
 import hashlib
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,6 +17,8 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from runbook_lib import checklist
 from runbook_lib import environment as environments
@@ -211,11 +215,33 @@ def find(name: str, environment: str = "", where: Home | None = None) -> Run:
 
 
 def find_open(name: str, environment: str = "") -> Run:
-    """As :func:`find`, to go on with the run. Raises ConfigurationError also where it is sealed."""
+    """As :func:`find`, to go on with the run. Raises ConfigurationError also where it is sealed, or never began."""
     run = find(name, environment)
-    if run.events.read()[-1].name == SEALED:
-        raise ConfigurationError(f"The run {run} is sealed: nothing can be added to it. Start a new run.")
+    refuse_sealed(run)
     return run
+
+
+def refuse_sealed(run: Run) -> None:
+    """Raise ConfigurationError where the run is sealed, or broke off before it was opened."""
+    events = run.events.read()
+    if not events:
+        raise ConfigurationError(f"The run {run} broke off before anything was recorded. Start a new run.")
+    if events[-1].name == SEALED:
+        raise ConfigurationError(f"The run {run} is sealed: nothing can be added to it. Start a new run.")
+
+
+@contextmanager
+def closing(run: Run) -> Iterator[None]:
+    """Keep others from sealing, signing or giving their word on a run of this environment meanwhile."""
+    with FileLock(run.folder.parent / ".seal.lock"):
+        yield
+
+
+def remove_temporaries(run: Run) -> None:
+    """Remove what :func:`write_atomically` has left of files that a crash cut off; the files themselves are whole."""
+    for path in run.folder.glob(".*"):
+        if re.fullmatch(r"\..+\.(ipynb|json|toml)\.[a-z0-9_]{8}", path.name):
+            path.unlink()
 
 
 def runs(environment: str = "*", where: Home | None = None) -> tuple[Run, ...]:
@@ -224,9 +250,15 @@ def runs(environment: str = "*", where: Home | None = None) -> tuple[Run, ...]:
     return tuple(sorted((Run(path.parent) for path in logs), key=lambda run: (run.id, run.environment)))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` in one step, so that a crash leaves the old file or the new one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write_atomically(path: Path, content: bytes, *, by: Path | None = None) -> None:
+    """Replace `path` in one step, so that a crash leaves the old file or the new one.
+
+    Parameters
+    ----------
+    by:
+        The folder in which it is made, of the same file system; that of `path` where none is given.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=by or path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

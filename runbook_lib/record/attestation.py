@@ -11,7 +11,7 @@ from typing import Any
 from runbook_lib import checklist
 from runbook_lib.checklist import Item, Phase
 from runbook_lib.errors import ConfigurationError
-from runbook_lib.record import evidence, manifest
+from runbook_lib.record import archive, evidence, manifest
 from runbook_lib.record.archive import Run, operator
 from runbook_lib.record.events import Event
 from runbook_lib.record.masking import Mask
@@ -35,6 +35,12 @@ def attest(run: Run, id: str, mask: Mask, *, person: str, note: str, files: Sequ
     ConfigurationError
         The item does not wait for anybody, or a file cannot be read; nothing is recorded.
     """
+    with archive.closing(run):
+        archive.refuse_sealed(run)
+        _attest(run, id, mask, person=person, note=note, files=files)
+
+
+def _attest(run: Run, id: str, mask: Mask, *, person: str, note: str, files: Sequence[Path]) -> None:
     phase, item = _find(id)
     _refuse_signed(item)
     result = summarize(run).items.get(id)
@@ -69,6 +75,12 @@ def waive(run: Run, id: str, mask: Mask, *, person: str, reason: str, expires: d
     ConfigurationError
         The item has not failed and is not in error, or the day has passed; nothing is recorded.
     """
+    with archive.closing(run):
+        archive.refuse_sealed(run)
+        _waive(run, id, mask, person=person, reason=reason, expires=expires)
+
+
+def _waive(run: Run, id: str, mask: Mask, *, person: str, reason: str, expires: date) -> None:
     phase, item = _find(id)
     _refuse_signed(item)
     result = summarize(run).items.get(id)

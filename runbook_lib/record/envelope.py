@@ -30,8 +30,8 @@ class Signatures:
     faults: tuple[str, ...]
 
     def missing(self, trust: Trust) -> int:
-        """How many more roles have to sign."""
-        return max(0, trust.threshold - len(self.by_role))
+        """How many more roles have to sign; none where no key is trusted."""
+        return max(0, trust.threshold - len(self.by_role)) if trust.keys else 0
 
 
 def enclose(payload: bytes) -> Envelope:
@@ -41,9 +41,9 @@ def enclose(payload: bytes) -> Envelope:
     return Envelope(payload, PAYLOAD, {})
 
 
-def write(path: Path, envelope: Envelope) -> None:
-    """Write the envelope in one step."""
-    write_atomically(path, _content(envelope))
+def write(path: Path, envelope: Envelope, *, by: Path) -> None:
+    """Write the envelope in one step; `by` is the folder in which it is made."""
+    write_atomically(path, _content(envelope), by=by)
 
 
 def _content(envelope: Envelope) -> bytes:
@@ -95,9 +95,9 @@ def signatures(envelope: Envelope, trust: Trust) -> Signatures:
     by_role: dict[str, str] = {}
     faults = []
     for id, signature in envelope.signatures.items():
-        role = trust.role_of(id)
+        role = trust.role_of(id) if isinstance(id, str) else None
         if role is None:
-            faults.append(f"a signature by the key {id[:16]}…, which {trust.source} does not trust for any role")
+            faults.append(f"a signature by the key {str(id)[:16]}…, which {trust.source} does not trust for any role")
             continue
         try:
             trust.keys[id].verify_signature(signature, envelope.pae())

@@ -5,6 +5,7 @@ Private keys are PKCS #8 PEM files, as ``runbook keygen`` writes them, or OpenSS
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -106,23 +107,28 @@ def _private_key(path: Path, passphrase: str) -> Ed25519PrivateKey:
 
 @dataclass(frozen=True)
 class Trust:
-    """The roles of the keys that count: `roles` by key id; `source` says where that is declared."""
+    """The roles of the keys that count: `roles` by key id; `source` is where that is declared, `digest` its SHA-256."""
 
     roles: Mapping[str, str]
     keys: Mapping[str, Any]
     threshold: int
     source: str
+    digest: str = ""
 
     def role_of(self, key_id: str) -> str | None:
         """The role that the key speaks for, None where nobody trusts it."""
         return self.roles.get(key_id)
 
 
-def trust(declared: SignOff, source: str) -> Trust:
+def trust(declared: SignOff, source: str, digest: str = "") -> Trust:
     """The keys that `declared` names."""
     known = [(role, _public_key(line)) for role, lines in declared.keys.items() for line in lines]
     return Trust(
-        {key.keyid: role for role, key in known}, {key.keyid: key for _, key in known}, declared.threshold, source
+        {key.keyid: role for role, key in known},
+        {key.keyid: key for _, key in known},
+        declared.threshold,
+        source,
+        digest,
     )
 
 
@@ -137,8 +143,9 @@ def read_trust(path: Path) -> Trust:
     from pydantic import ValidationError
 
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("sign_off", {})
-        return trust(SignOff.model_validate(table), str(path))
+        content = path.read_bytes()
+        table = tomllib.loads(content.decode()).get("sign_off", {})
+        return trust(SignOff.model_validate(table), str(path), hashlib.sha256(content).hexdigest())
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

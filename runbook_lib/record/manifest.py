@@ -103,18 +103,22 @@ def chain(run: Run) -> Chain:
 
 
 def files(run: Run) -> list[Path]:
-    """The files that the manifest names: all but derived ones."""
-    return sorted(path for path in _walk(run.folder) if str(path.relative_to(run.folder)) not in DERIVED)
+    """The files that the manifest names: all but derived ones, and JupyterLab's own."""
+    return [
+        path
+        for path in everything(run)
+        if str(path.relative_to(run.folder)) not in DERIVED and CHECKPOINTS not in path.relative_to(run.folder).parts
+    ]
 
 
-def _walk(folder: Path) -> list[Path]:
-    """Every file below `folder`, and every link, which is not followed."""
+def everything(run: Run) -> list[Path]:
+    """Every file below the run's folder, and every link, which is not followed."""
     found: list[Path] = []
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(run.folder):
         links = [name for name in folders if (Path(root) / name).is_symlink()]
-        folders[:] = [name for name in folders if name != CHECKPOINTS and name not in links]
+        folders[:] = [name for name in folders if name not in links]
         found += [Path(root) / name for name in (*names, *links)]
-    return found
+    return sorted(found)
 
 
 def digests(run: Run) -> dict[str, str]:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from runbook_lib import checklist
 from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.record import archive, manifest
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
 ENVELOPE = "manifest.dsse.json"
+ROLLED_BACK = "rolled back"
 SPOKEN = ("passed", "failed")
 """How a phase may have ended in a run that is sealed: its gate spoke; what failed then must be waived by now."""
 
@@ -46,17 +45,28 @@ def _obstacles(summary: RunSummary) -> Iterator[str]:
         yield "it is unsupervised: nobody watched its kernels (plain papermill without --engine runbook)"
     if not summary.phases:
         yield "no phase has run"
+    if summary.closed != ROLLED_BACK:
+        yield from _unfinished(summary)
+    for id, status in unsettled(summary).items():
+        yield f"{id} is {status}: {_MEND.get(status, 'run it again')}"
+    for id, item in summary.items.items():
+        if item["status"] == Status.WAIVED and not waived(item["waiver"]).in_force:
+            yield f"the waiver of {id} expired after {item['waiver']['expires']}: decide again (runbook waive)"
+
+
+def _unfinished(summary: RunSummary) -> Iterator[str]:
+    """What was begun and not brought to its end; a rollback ends it all the same."""
+    ran = {phase.phase.number for phase in summary.phases}
+    for number in summary.opened["parameters"].get("phases", ()):
+        if number not in ran and number != checklist.ROLLBACK:
+            mend = f"runbook run {summary.run.environment} --resume {summary.run.id}"
+            yield f"phase {number} was to run and has not: {mend}"
     for phase in summary.phases:
         if phase.outcome not in SPOKEN:
             yield f"phase {phase.phase.number} is {phase.outcome}: resume the run, or run that phase again"
         missing = [item.id for item in phase.phase.items if item.id not in summary.items]
         if missing:
             yield f"phase {phase.phase.number} never came to {', '.join(missing)}"
-    for id, status in unsettled(summary).items():
-        yield f"{id} is {status}: {_MEND.get(status, 'run it again')}"
-    for id, item in summary.items.items():
-        if item["status"] == Status.WAIVED and not waived(item["waiver"]).in_force:
-            yield f"the waiver of {id} expired after {item['waiver']['expires']}: decide again (runbook waive)"
     yield from (f"began and never ended: {step}" for step in summary.unfinished)
 
 
@@ -81,17 +91,20 @@ def seal(run: Run, mask: Mask) -> Sealed:
     ConfigurationError
         Something stands open, or a file holds a secret; each is named, and nothing is changed.
     """
-    with FileLock(run.folder.parent / ".seal.lock"):
+    with archive.closing(run):
         if is_sealed(run):
             raise ConfigurationError(f"The run {run} is sealed already.")
         summary = summarize(run)
-        _refuse(run, obstacles(summary), "stands open")
+        # A sealing that was cut off is brought to its end: what stood open was looked at when it began.
+        _refuse(run, () if summary.sealed else obstacles(summary), "stands open")
+        archive.remove_temporaries(run)
+        _refuse(run, _no_files(run), "is no plain file; put its content in its place")
         _refuse(run, leaks(run, mask), "holds a secret; remove it from the record and find out how it came there")
         chain = _chain(run)
         if not summary.sealed:
             run.events.append("run sealed", operator=archive.operator())
         path = manifest.write(run, chain)
-        envelopes.write(run.folder / ENVELOPE, envelopes.enclose(path.read_bytes()))
+        envelopes.write(run.folder / ENVELOPE, envelopes.enclose(path.read_bytes()), by=run.folder.parent)
         for file in manifest.files(run):
             # Against slips alone, such as saving an archived notebook; whoever means it is found by its digest.
             file.chmod(0o444)
@@ -109,10 +122,20 @@ def is_sealed(run: Run) -> bool:
     return (run.folder / ENVELOPE).is_file()
 
 
+def _no_files(run: Run) -> tuple[str, ...]:
+    """Links, pipes and the like among the run's files: no digest would protect what they lead to."""
+    odd = (path for path in manifest.everything(run) if path.is_symlink() or not path.is_file())
+    return tuple(str(path.relative_to(run.folder)) for path in odd)
+
+
 def leaks(run: Run, mask: Mask) -> tuple[str, ...]:
-    """The files of the run that hold a secret in any form, each with the secrets' names."""
-    found = ((path, mask.found_in(path)) for path in manifest.files(run))
-    return tuple(f"{path.relative_to(run.folder)}: {', '.join(names)}" for path, names in found if names)
+    """The files of the run, derived ones too, that hold a secret in any form, each with the secrets' names."""
+    found = []
+    for path in manifest.everything(run):
+        name = str(path.relative_to(run.folder))
+        if names := dict.fromkeys((*mask.found_in(path), *mask.found(name))):
+            found.append(f"{mask.text(name)}: {', '.join(names)}")
+    return tuple(found)
 
 
 def _chain(run: Run) -> Chain:
@@ -120,7 +143,7 @@ def _chain(run: Run) -> Chain:
     others = [other for other in archive.runs(run.environment) if other.id != run.id]
     sealed = [other for other in others if is_sealed(other)]
     newest = max(sealed, key=lambda other: manifest.chain(other).number, default=None)
-    witnesses = tuple(_witness(other) for other in others if other not in sealed)
+    witnesses = tuple(filter(None, (_witness(other) for other in others if other not in sealed)))
     if newest is None:
         return Chain(1, None, None, witnesses)
     return Chain(
@@ -128,9 +151,13 @@ def _chain(run: Run) -> Chain:
     )
 
 
-def _witness(run: Run) -> Witness:
-    digests = run.events.digests()
-    return Witness(run.id, len(digests), digests[-1] if digests else "")
+def _witness(run: Run) -> Witness | None:
+    """The run as it is now; None where nothing had happened in it yet, or where it is damaged, as verifying it says."""
+    try:
+        digests = run.events.digests()
+    except RecordError:
+        return None
+    return Witness(run.id, len(digests), digests[-1]) if digests else None
 
 
 def sign(run: Run, role: str, signer: CryptoSigner, trust: Trust) -> envelopes.Signatures:
@@ -149,10 +176,11 @@ def sign(run: Run, role: str, signer: CryptoSigner, trust: Trust) -> envelopes.S
     if owner != role:
         said = f"trusts this key for {owner}" if owner else "does not trust this key for any role"
         raise ConfigurationError(f"{trust.source} {said}, so it cannot sign for {role}.")
-    with FileLock(run.folder.parent / ".seal.lock"):
+    with archive.closing(run):
         envelope = envelopes.read(run.folder / ENVELOPE)
         envelope.sign(signer)
-        envelopes.write(run.folder / ENVELOPE, envelope)
+        # A crash must leave nothing in the folder of a sealed run.
+        envelopes.write(run.folder / ENVELOPE, envelope, by=run.folder.parent)
     return envelopes.signatures(envelope, trust)
 
 

@@ -56,6 +56,8 @@ class RunSummary:
 def summarize(run: Run) -> RunSummary:
     """Fold the run's events. Raises RecordError where they are damaged."""
     events = run.events.read()
+    if not events or events[0].name != "run opened":
+        raise RecordError(f"{run.events.path}: does not begin with the run's opening; it broke off, or was damaged")
     try:
         return _fold(run, events)
     except (KeyError, TypeError, ValueError, AttributeError, ConfigurationError) as error:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from runbook_lib.errors import RecordError
 from runbook_lib.home import home
-from runbook_lib.record import archive, manifest, seal
+from runbook_lib.record import approval, archive, manifest, seal
 from runbook_lib.record import envelope as envelopes
-from runbook_lib.record.archive import Run, Way
+from runbook_lib.record.archive import SETTINGS, Run, Way
+from runbook_lib.record.attestation import APPROVED
 from runbook_lib.record.envelope import Signatures
 from runbook_lib.record.events import SEALED
 from runbook_lib.record.keys import Trust
@@ -42,6 +43,12 @@ class Verification:
     signatures: Signatures
     faults: tuple[str, ...]
     remarks: tuple[str, ...]
+    unsigned: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nobody is waited for: it is sealed, and signed by as many as the environment asks for."""
+        return self.state is State.SIGNED or (self.state is State.SEALED and self.unsigned == 0)
 
     @property
     def holds(self) -> bool:
@@ -50,25 +57,43 @@ class Verification:
 
 
 def verify(run: Run, trust: Trust) -> Verification:
-    """Verify one run: its events, its files, its manifest, its signatures, and what it is chained to."""
+    """Verify one run: its events, its files, its manifest, its signatures, and what it is chained to.
+
+    Whatever lies in the folder, it is a fault and no error of ours if it cannot be read.
+    """
+    try:
+        return _verify(run, trust)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, RecursionError, RecordError) as error:
+        fault = f"the record is not of the form that the kit writes: {type(error).__name__}: {error}"
+        return Verification(run, State.INTERRUPTED, "", Signatures({}, ()), (fault,), ())
+
+
+def _verify(run: Run, trust: Trust) -> Verification:
     faults = list(_events(run))
     sealed = _was_sealed(run)
+    if sealed and _was_cut_off(run):
+        said = f"the sealing was cut off; to bring it to its end: runbook seal {run}"
+        return Verification(run, State.INTERRUPTED, _digest(run), Signatures({}, ()), tuple(faults), (said,))
     if sealed or _is_current(run):
         faults += _files(run)
     if not sealed:
         state, remarks = _unsealed(run)
         return Verification(run, state, _digest(run), Signatures({}, ()), tuple(faults), remarks)
     signed, broken = _signatures(run, trust)
-    faults += [*_sealing(run), *broken, *signed.faults, *_chain(run)]
+    faults += [*_sealing(run), *broken, *signed.faults, *_chain(run), *_approvals(run, trust)]
     missing = signed.missing(trust)
-    state = State.SEALED if missing else State.SIGNED
-    return Verification(run, state, _digest(run), signed, tuple(faults), tuple(_remarks(trust, missing)))
+    state = State.SEALED if missing or not trust.keys else State.SIGNED
+    return Verification(run, state, _digest(run), signed, tuple(faults), tuple(_remarks(run, trust, missing)), missing)
 
 
 def _is_current(run: Run) -> bool:
-    """Whether the manifest of a run that is not sealed tells of all that has happened; else it tells of nothing."""
+    """Whether the manifest of a run that is not sealed tells of all that has happened; else it tells of nothing.
+
+    While a run is at work, or where it was cut off, files come before the events that tell of them.
+    """
     try:
-        return bool(manifest.read(run)["predicate"].get("events") == len(run.events.read()))
+        same = manifest.read(run)["predicate"].get("events") == len(run.events.read())
+        return bool(same and summarize(run).closed)
     except (RecordError, AttributeError):
         return False
 
@@ -91,8 +116,29 @@ def _events(run: Run) -> Iterator[str]:
         yield "events.jsonl does not begin with the run's opening"
     elif events[0].data.get("environment") != run.environment:
         yield f"the run was opened for {events[0].data.get('environment')}, and lies under {run.environment}"
+    if (known := _known(run)) > len(events):
+        yield f"events.jsonl has {len(events)} events, and had {known} when the manifest was written"
     if SEALED in [event.name for event in events[:-1]]:
         yield "events.jsonl goes on after the run was sealed"
+
+
+def _was_cut_off(run: Run) -> bool:
+    """Whether sealing came to its last event and not to its manifest, which is still that of the open run."""
+    if seal.is_sealed(run):
+        return False
+    try:
+        manifest.chain(run)
+    except RecordError:
+        return True
+    return False
+
+
+def _known(run: Run) -> int:
+    """How many events the run's manifest knows of; none where it has no manifest."""
+    try:
+        return int(manifest.read(run)["predicate"]["events"])
+    except (RecordError, KeyError, TypeError, ValueError):
+        return 0
 
 
 def _was_sealed(run: Run) -> bool:
@@ -143,8 +189,9 @@ def _sealing(run: Run) -> Iterator[str]:
         yield "the run's events do not say that it was sealed"
     if not seal.is_sealed(run):
         yield f"{seal.ENVELOPE} is missing: it was removed, or the sealing was cut off (then: runbook seal {run})"
-    if predicate.get("results") != manifest.results(summary):
-        yield "the manifest's results are not those of the events"
+    told = {**summary.opened, "outcome": summary.outcome, "results": manifest.results(summary)}
+    for name in (name for name in told if predicate.get(name) != told[name]):
+        yield f"what the manifest says of the run's {name} is not what the events say"
 
 
 def _signatures(run: Run, trust: Trust) -> tuple[Signatures, list[str]]:
@@ -158,6 +205,39 @@ def _signatures(run: Run, trust: Trust) -> tuple[Signatures, list[str]]:
     same = path.is_file() and envelope.payload == path.read_bytes()
     broken = [] if same else [f"{seal.ENVELOPE} encloses another manifest than {manifest.NAME}"]
     return envelopes.signatures(envelope, trust), broken
+
+
+def _approvals(run: Run, trust: Trust) -> Iterator[str]:
+    """Whether each approval in advance is signed by the role in whose name it counted, for this very deployment."""
+    try:
+        events = run.events.read()
+    except RecordError:
+        return  # told already
+    for event in events:
+        if event.name != APPROVED:
+            continue
+        said = event.data
+        path = run.folder / str(said["file"])
+        if manifest.digest(path) != said["sha256"]:
+            yield f"the approval of {said['role']} is not the file that was accepted"
+            continue
+        try:
+            envelope = envelopes.read(path)
+            given = approval.parse(path, envelopes.statement(envelope, approval.PREDICATE))
+        except RecordError as error:
+            yield f"the approval of {said['role']}: {error}"
+            continue
+        roles = ", ".join(sorted(envelopes.signatures(envelope, trust).by_role))
+        words = (given.environment, given.commit, list(given.phases), given.person, given.note, str(given.expires))
+        meant = (
+            run.environment,
+            events[0].data["commit"],
+            *(said[name] for name in ("phases", "person", "note", "expires")),
+        )
+        if trust.keys and roles != said["role"]:
+            yield f"the approval in the name of {said['role']} is signed by {roles or 'nobody who is trusted'}"
+        if words != meant:
+            yield f"the approval of {said['role']} says something else than the run's events"
 
 
 def _chain(run: Run) -> Iterator[str]:
@@ -192,7 +272,13 @@ def _previous(run: Run, place: Chain) -> Iterator[str]:
         yield f"the run {place.previous}, sealed before this one, has another manifest now"
 
 
-def _remarks(trust: Trust, missing: int) -> Iterator[str]:
+def _remarks(run: Run, trust: Trust, missing: int) -> Iterator[str]:
+    try:
+        sources = manifest.read(run)["predicate"].get("sources", {})
+    except RecordError:
+        sources = {}
+    if trust.digest and sources.get(SETTINGS) not in (None, trust.digest):
+        yield f"{trust.source} has changed since the run was opened: are its keys those of then? Else give --trust FILE"
     if not trust.keys:
         yield f"{trust.source} trusts no key: whoever could write to this folder could have written it all anew"
     if missing:

@@ -15,7 +15,7 @@ from runbook_lib.record import keys
 def test_a_key_signs_for_the_role_that_trusts_its_public_line(tmp_path, passphrase):
     line = keys.generate(tmp_path / "key", passphrase)
     signer = keys.signer(tmp_path / "key", passphrase)
-    trust = keys.trust(SignOff.model_validate({"keys": {"security": line}}), "here")
+    trust = keys.trust(SignOff.model_validate({"threshold": 1, "keys": {"security": line}}), "here")
     assert trust.role_of(signer.public_key.keyid) == "security"
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
@@ -25,7 +25,7 @@ def test_a_key_of_opensshs_signs_too(tmp_path):
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada@example.org", "-f", str(tmp_path / "key")]
     subprocess.run(command, check=True)
     line = (tmp_path / "key.pub").read_text().strip()
-    trust = keys.trust(SignOff.model_validate({"keys": {"operations": [line]}}), "here")
+    trust = keys.trust(SignOff.model_validate({"threshold": 1, "keys": {"operations": [line]}}), "here")
     assert trust.role_of(keys.signer(tmp_path / "key").public_key.keyid) == "operations"
 
 
@@ -102,6 +102,12 @@ def test_one_key_cannot_stand_for_two_roles(mini, tmp_path):
 
 
 def test_trust_is_read_though_the_rest_of_the_file_is_wrong(mini, tmp_path):
-    toml = sign_off(mini, f"keys = {{ security = '{keys.generate(tmp_path / 'key')}' }}")
+    toml = sign_off(mini, f"threshold = 1\nkeys = {{ security = '{keys.generate(tmp_path / 'key')}' }}")
     toml.write_text(toml.read_text() + "\n[no_such_table]\nx = 1\n")
     assert set(keys.read_trust(toml).roles.values()) == {"security"}
+
+
+def test_fewer_roles_than_must_sign_are_refused(mini, tmp_path):
+    sign_off(mini, f"threshold = 2\nkeys = {{ security = '{keys.generate(tmp_path / 'key')}' }}")
+    with pytest.raises(ConfigurationError, match="1 roles have keys, and 2 must sign"):
+        environment.load("mini")

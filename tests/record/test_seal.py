@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import runbook_lib
-from runbook_lib import not_built
+from runbook_lib import environment, not_built, release, runner
 from runbook_lib.environment import ROLES
 from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.record import attestation, keys, manifest, seal
@@ -14,7 +14,7 @@ from runbook_lib.record.archive import Way
 from runbook_lib.record.summary import summarize
 from runbook_lib.step import Status
 
-from .conftest import broken
+from .conftest import broken, sound
 
 TODAY = datetime.now(UTC).date()
 
@@ -64,6 +64,7 @@ def test_what_is_waived_is_sealed_and_what_was_tolerated_until_yesterday_is_not(
     ("damage", "said"),
     [
         (lambda run: run.events.append("phase started", phase=2, notebook="02"), "phase 2 is running"),
+        (lambda run: (run.folder / "link").symlink_to("/etc/hostname"), "link"),
         (
             lambda run: run.events.append(
                 "step started", phase=3, item="3.1", step=9, name="a.b", kind="action", title="Acts", arguments={}
@@ -77,6 +78,52 @@ def test_what_never_ended_refuses_the_seal(roles, damage, said):
     damage(run)
     with pytest.raises(ConfigurationError, match=said):
         seal.seal(run, roles.mask)
+
+
+def test_phases_that_were_to_run_and_have_not_refuse_the_seal(roles):
+    env = environment.load("mini")
+    run = runner.open_run(env, release.find(env, "v1"), runner.select(only=(3, 4)), runner.Options())
+    phase = runbook_lib.begin(3, environment="mini", release="v1", run_id=run.id)
+    for item in phase.definition.items:
+        phase.item(item.id, sound())
+    phase.gate()
+    with pytest.raises(ConfigurationError, match="phase 4 was to run and has not: runbook run mini --resume"):
+        seal.seal(run, roles.mask)
+
+
+def test_a_run_that_was_rolled_back_is_sealed_though_its_phases_broke_off(roles):
+    run = roles.ran()
+    run.events.append("phase started", phase=8, notebook="08")
+    run.events.append("run closed", outcome="rolled back")
+    seal.seal(run, roles.mask)
+    assert manifest.read(run)["predicate"]["outcome"] == "rolled back"
+
+
+def test_a_neighbour_that_never_began_or_is_damaged_does_not_stand_in_the_way(roles):
+    empty, damaged = roles.open(), roles.ran(steps={"3.2": broken()})
+    empty.events.path.write_bytes(b"")
+    damaged.events.path.write_bytes(damaged.events.path.read_bytes()[40:])
+    run = roles.ran()
+    seal.seal(run, roles.mask)
+    assert manifest.chain(run).witnessed == ()
+
+
+@pytest.mark.parametrize("name", ["junit.xml", ".ipynb_checkpoints/x.ipynb", "evidence/mini-database-password/x.txt"])
+def test_secrets_are_looked_for_everywhere(roles, name):
+    run = roles.ran()
+    path = run.folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mini-database-password")
+    with pytest.raises(ConfigurationError, match="holds a secret") as refused:
+        seal.seal(run, roles.mask)
+    assert "mini-database-password" not in str(refused.value)
+
+
+def test_what_a_crash_left_half_written_is_removed(roles):
+    run = roles.ran()
+    (run.folder / ".03_database_setup.ipynb.z8f1q_xv").write_text("{")
+    seal.seal(run, roles.mask)
+    assert not list(run.folder.glob(".03*"))
 
 
 def test_an_unsupervised_run_cannot_be_sealed(roles):

@@ -17,7 +17,7 @@ from runbook_lib.record.archive import Run
 from runbook_lib.record.events import GENESIS, digest_of
 from runbook_lib.record.verify import State
 
-from .conftest import Kit, broken
+from .conftest import Kit, broken, sound
 
 
 def faults(roles: Kit) -> list[str]:
@@ -241,7 +241,7 @@ def test_a_strangers_signature_does_not_hold(roles, tmp_path):
     keys.generate(tmp_path / "stranger")
     envelope = envelopes.read(run.folder / seal.ENVELOPE)
     envelope.sign(keys.signer(tmp_path / "stranger"))
-    envelopes.write(run.folder / seal.ENVELOPE, envelope)
+    envelopes.write(run.folder / seal.ENVELOPE, envelope, by=tmp_path)
     (fault,) = verify.verify(run, roles.trust).faults
     assert "does not trust for any role" in fault
 
@@ -286,6 +286,88 @@ def test_a_run_that_was_closed_and_not_sealed_is_compared_with_its_manifest_too(
     run = roles.ran()
     (run.folder / "03_database_setup.ipynb").write_text("{}")
     assert verify.verify(run, roles.trust).faults == ("03_database_setup.ipynb was changed",)
+
+
+def test_a_sealing_cut_off_before_its_manifest_is_no_fault(roles):
+    run = roles.ran()
+    run.events.append("run sealed", operator="ada")
+    found = verify.verify(run, roles.trust)
+    assert (found.state, found.faults) == (State.INTERRUPTED, ())
+    assert found.remarks == (f"the sealing was cut off; to bring it to its end: runbook seal {run}",)
+
+
+def test_a_run_at_work_is_not_compared_with_the_manifest_of_its_last_phase(roles):
+    run = roles.open()
+    phase = runbook_lib.begin(3, environment="mini", release="v1", run_id=run.id)
+    for item in phase.definition.items:
+        phase.item(item.id, sound())
+    phase.gate()
+    manifest.write(run)
+    (run.folder / "04_testing.ipynb").write_text("{}")
+    assert verify.verify(run, roles.trust).faults == ()
+
+
+def test_an_unsealed_run_that_was_cut_short_is_told(roles):
+    run = roles.ran(steps={"3.2": broken()})
+    on_events(lambda lines: lines[:-3])(run.folder)
+    (fault,) = verify.verify(run, roles.trust).faults
+    assert "and had" in fault
+
+
+def in_the_predicate(**said):
+    def change(folder: Path) -> None:
+        statement = json.loads((folder / manifest.NAME).read_text())
+        statement["predicate"] |= said
+        content = (json.dumps(statement, indent=1, ensure_ascii=False) + "\n").encode()
+        on_file(manifest.NAME, lambda old: content)(folder)
+        envelope = json.loads((folder / seal.ENVELOPE).read_text())
+        write_envelope(folder, envelope | {"payload": b64encode(content).decode()})
+
+    return change
+
+
+@pytest.mark.parametrize("name", ["commit", "operator", "outcome"])
+def test_what_the_manifest_says_is_held_against_the_events(roles, name):
+    run = roles.sealed()
+    in_the_predicate(**{name: "another"})(run.folder)
+    assert verify.verify(run, roles.trust).faults == (
+        f"what the manifest says of the run's {name} is not what the events say",
+    )
+
+
+@pytest.mark.parametrize(
+    "mutate",
+    [
+        on_file(manifest.NAME, lambda old: old.replace(b'"predicate": {', b'"predicate": [1], "x": {')),
+        on_file(manifest.NAME, lambda old: b"[" * 100_000),
+        on_events(lambda lines: chained([json.dumps(json.loads(lines[0]) | {"data": None}).encode()])),
+        in_the_predicate(chain={"number": 2, "previous": "x" * 5000, "digest": "0", "witnessed": []}),
+        lambda folder: write_envelope(folder, {"payload": "", "payloadType": "x", "signatures": [{"keyid": None}]}),
+        lambda folder: (folder / "\udcff.txt").write_text("x"),
+    ],
+    ids=["no predicate", "deep", "no data", "long name", "no key id", "no name"],
+)
+def test_whatever_lies_there_is_a_fault_in_words(roles, mutate):
+    run = roles.sealed()
+    mutate(run.folder)
+    assert verify.verify(run, roles.trust).faults
+
+
+def test_an_approval_that_nobody_signed_is_told(roles):
+    run = roles.ran()
+    said = {"role": "security", "person": "Eve", "phases": [15], "note": "fine", "expires": "2099-01-01"}
+    run.events.append("approval given", **said, file="evidence/approvals/x.json", sha256="0" * 64)
+    manifest.write(run)
+    seal.seal(run, roles.mask)
+    assert "the approval of security is not the file that was accepted" in verify.verify(run, roles.trust).faults
+
+
+def test_keys_that_were_exchanged_since_are_remarked(roles):
+    run = roles.signed()
+    assert verify.verify(run, roles.trust).remarks == ()
+    roles.toml.write_text(roles.toml.read_text() + "\n# changed\n")
+    (remark,) = verify.verify(run, roles.trust).remarks
+    assert "has changed since the run was opened" in remark
 
 
 def test_a_sealing_cut_off_before_its_envelope_is_told(roles):
