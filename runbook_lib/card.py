@@ -86,7 +86,7 @@ def _step_html(step: StepResult) -> str:
     ]
     if step.reason:
         lines.append(_row("reason", step.reason))
-    else:
+    if not step.reason or step.observed is not None:
         lines.append(_row("observed", step.observed) + _row("expected", step.expected))
     if step.note:
         lines.append(_row("note", step.note))
@@ -139,11 +139,9 @@ def _item_text(result: ItemResult) -> str:
     lines += [f"  {result.waiver}"] if result.waiver else []
     for step in result.steps:
         lines.append(f"  {step.status}: {step.title}")
-        lines.append(
-            f"    {step.reason}"
-            if step.reason
-            else f"    observed {shorten(step.observed)}; expected {shorten(step.expected)}"
-        )
+        lines += [f"    {step.reason}"] if step.reason else []
+        if not step.reason or step.observed is not None:
+            lines.append(f"    observed {shorten(step.observed)}; expected {shorten(step.expected)}")
         lines += [f"    {step.note}"] if step.note else []
         if step.remedy and step.status not in (Status.PASSED, Status.SKIPPED):
             lines.append(f"    do next: {step.remedy}")

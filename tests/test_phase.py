@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import runbook_lib
+from runbook_lib import card
 from runbook_lib.errors import ConfigurationError, GateFailed, NotApplicable, RecordError, Unanswerable, Waiting
 from runbook_lib.planning import planning
 from runbook_lib.record import archive
 from runbook_lib.record.archive import Way
+from runbook_lib.record.result import ItemResult, StepResult
 from runbook_lib.record.summary import summarize
-from runbook_lib.step import Evidence, Finding, Status, Table, action, check
+from runbook_lib.step import Evidence, Finding, Kind, Status, Table, action, check
 
 
 @check("Two and {number} are alike")
@@ -76,6 +78,14 @@ def test_what_was_measured_in_vain_is_kept_and_in_error(mini):
     assert (step["status"], step["observed"], step["reason"]) == (Status.ERROR, "20 ms", "inconclusive")
     assert step["tables"][0]["rows"] == [[20]]
     assert (phase.run.folder / step["evidence"][0]["path"]).read_text() == "b"
+
+
+def test_what_was_measured_in_vain_is_shown_beside_the_reason():
+    step = StepResult("a", Kind.CHECK, "A", {}, Status.ERROR, "20 ms", "< 9 ms", "inconclusive", "", 0.1)
+    shown = card.bundle(ItemResult("3.1", "text", (step,)))
+    for kind in ("text/html", "text/plain"):
+        assert "inconclusive" in shown[kind]
+        assert "20 ms" in shown[kind]
 
 
 def test_what_follows_a_failed_action_is_not_run(mini):

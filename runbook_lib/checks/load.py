@@ -241,9 +241,19 @@ def _generator(seen: Judged) -> Table:
         result.cost.processes,
         f"{result.cost.cpu:.2f}",
         f"{result.lag(50):.2f}",
+        f"{result.lag(95):.2f}",
         f"{result.lag(99):.2f}",
         result.cost.dropped,
         result.cost.connections,
     )
-    columns = ("engine", "processes", "cores used", "lag p50 in ms", "lag p99 in ms", "not sent", "connections")
+    columns = (
+        "engine",
+        "processes",
+        "cores used",
+        "lag p50 in ms",
+        "lag p95 in ms",
+        "lag p99 in ms",
+        "not sent",
+        "connections",
+    )
     return Table(columns, (row,), "The generator itself")

@@ -18,7 +18,7 @@ WINDOW_SECONDS: Final = 10.0
 DROPPED_TOLERANCE: Final = 0.001
 """Share of the requests that the generator may fail to send."""
 LAG_SHARE: Final = 0.1
-"""The generator's own lateness (p99) may be this much of the latency that is tolerated."""
+"""The generator's own lateness may be this much of the latency that is tolerated at the same percentile."""
 RESAMPLES: Final = 1000
 CONFIDENCE: Final = 95.0
 MOST_BLOCKS: Final = 120
@@ -231,25 +231,37 @@ def judge(seen: Judged) -> Verdict:
 def troubles(result: Result) -> tuple[str, ...]:
     """Why the samples say nothing about the target; empty where they do."""
     planned = len(result.samples) + result.cost.dropped
-    limit = LAG_SHARE * result.profile.objectives.p95_milliseconds
     found = [f"{name} was lost in mid-test" for name in result.lost]
     if result.stopped and not result.stopped.startswith(BREAKER):
         found.append(f"{result.stopped} before its end")
     if result.cost.dropped > planned * DROPPED_TOLERANCE:
         found.append(f"{result.engine} did not send {result.cost.dropped} of {planned} requests")
-    if result.profile.open_loop and (lag := result.lag(99)) > limit:
-        found.append(f"{result.engine} fell behind its schedule: p99 of its lag is {lag:.1f} ms, allowed {limit:g} ms")
+    if result.profile.open_loop:
+        found += [
+            f"{result.engine} fell behind its schedule: p{q} of its lag is {result.lag(q):.1f} ms, "
+            f"allowed {LAG_SHARE * limit:g} ms"
+            for q, limit in _limits(result)
+            if result.lag(q) > LAG_SHARE * limit
+        ]
     if not len(result.held) and not result.stopped:
         found.append("no request was made while the load stood still")
     return tuple(found)
 
 
+def _limits(result: Result) -> tuple[tuple[int, float], ...]:
+    """The percentiles that are judged, each with its limit in milliseconds."""
+    objectives = result.profile.objectives
+    declared = ((95, objectives.p95_milliseconds), (99, objectives.p99_milliseconds))
+    return tuple((q, limit) for q, limit in declared if limit is not None)
+
+
 def _unsure(seen: Judged) -> tuple[str, ...]:
-    objectives = seen.result.profile.objectives
-    pairs = (("p95", seen.p95, objectives.p95_milliseconds), ("p99", seen.p99, objectives.p99_milliseconds))
-    return tuple(
-        f"{name} {one.value:.1f} ms is below {limit:g} ms, but its interval reaches {one.high:.1f} ms: "
-        "a longer test would tell"
-        for name, one, limit in pairs
-        if limit is not None and one.high >= limit
-    )
+    found = []
+    for q, limit in _limits(seen.result):
+        one = seen.p95 if q == 95 else seen.p99
+        if one.high >= limit:
+            found.append(
+                f"p{q} {one.value:.1f} ms is below {limit:g} ms, but its interval reaches {one.high:.1f} ms: "
+                "a longer test would tell"
+            )
+    return tuple(found)

@@ -71,7 +71,7 @@ def test_objectives_missed(fault, reason):
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [
-        ({"lag": 0.05}, "fell behind its schedule: p99 of its lag is 50.0 ms, allowed 20 ms"),
+        ({"lag": 0.05}, "fell behind its schedule: p95 of its lag is 50.0 ms, allowed 20 ms"),
         ({"cost": Cost(dropped=30)}, "did not send 30 of"),
         ({"lost": ("worker tcp://10.0.0.2:4444",)}, "worker tcp://10.0.0.2:4444 was lost in mid-test"),
         ({"stopped": "interrupted"}, "interrupted before its end"),
