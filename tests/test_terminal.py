@@ -232,6 +232,7 @@ def summary(*phases, environment="mini", release="v1"):
         items={},
         unfinished=(),
         closed=None,
+        sealed=False,
     )
 
 
