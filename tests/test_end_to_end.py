@@ -184,13 +184,22 @@ def test_the_readmes_single_phase_by_papermill(ended, tmp_path):
         timeout=120,
     )
     assert completed.returncode == 0, completed.stderr
-    images = [
-        o
+    images = {
+        o["data"]["text/plain"]
         for c in nbformat.read(output, as_version=4).cells
         for o in c.get("outputs", ())
         if "image/png" in o.get("data", {})
-    ]
-    assert len(images) == 6
+    }
+    # With a trend, where an earlier test of this session loaded the same environment.
+    assert images - {"trend.png"} == {
+        "throughput.png",
+        "latency.png",
+        "distribution.png",
+        "errors.png",
+        "processors.png",
+        "waterfall.png",
+        "connections.png",
+    }
 
 
 def test_a_deployment_is_rolled_back_by_hand(ended, where):
