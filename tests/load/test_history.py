@@ -7,6 +7,7 @@ import pytest
 from runbook_lib.load import history
 from runbook_lib.load.history import Summary
 from runbook_lib.record import archive
+from runbook_lib.record.archive import Way
 from runbook_lib.release import Release
 
 NOW = Summary("builtin", True, 510.0, ("GET /health",), 510.0, 5.0, 20.0, 19.0, 21.0, 30.0, 0.0)
@@ -25,7 +26,7 @@ def kept(mini):
     tagged: Release = release.find(env, "v1")
 
     def keep(number, facts, status="passed", item="11.1"):
-        run = archive.create(env, tagged, supervised=False, run_id=f"20261101T10300{number}Z-v1")
+        run = archive.create(env, tagged, Way.UNSUPERVISED, run_id=f"20261101T10300{number}Z-v1")
         run.events.append("step finished", item=item, status=status, facts=facts)
         return run
 
