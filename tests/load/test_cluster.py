@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,8 @@ def ip(*words: str) -> None:
 def namespaces():
     """Three network namespaces, joined to this one by a bridge."""
     namespaces_or_skip()
-    own = f"rb{os.getpid() % 100000}"
+    # Never the same twice: the kernel takes its time to remove the devices of a namespace that is gone.
+    own = f"rb{secrets.token_hex(3)}"
     names = [f"{own}n{number}" for number in range(3)]
     try:
         ip("link", "add", own, "type", "bridge")
