@@ -9,7 +9,7 @@ from runbook_lib import checklist, platforms
 from runbook_lib.checklist import SIGN_OFF
 from runbook_lib.environment import Environment
 from runbook_lib.errors import RecordError, Unresolved
-from runbook_lib.record import archive, keys, verify
+from runbook_lib.record import archive, keys, manifest, verify
 from runbook_lib.record.archive import Run
 from runbook_lib.record.summary import summarize
 from runbook_lib.record.verify import State
@@ -49,7 +49,7 @@ def find(staging: Environment, release: Release, hours: float) -> tuple[Promotio
         except (RecordError, IndexError) as error:
             why_not = f"its record is damaged: {error}"
         if not why_not:
-            return _promotion(staging, run), tuple(refused)
+            return _promotion(run), tuple(refused)
         refused.append(Candidate(run, why_not))
     return None, tuple(refused)
 
@@ -83,8 +83,8 @@ def _gone(staging: Environment, release: Release) -> str:
     return "" if deployed == release.tag else f"staging runs {deployed or 'nothing'} by now"
 
 
-def _promotion(staging: Environment, run: Run) -> Promotion:
+def _promotion(run: Run) -> Promotion:
     summary = summarize(run)
     waived = tuple(id for id, item in summary.items.items() if item["status"] == "waived")
-    digest = verify.verify(run, keys.trust(staging.sign_off, f"{staging.name}.toml")).digest
+    digest = manifest.digest(run.folder / manifest.NAME)
     return Promotion(run, datetime.fromisoformat(summary.started), digest, waived)
