@@ -5,7 +5,8 @@ Each step is carried out and recorded by :mod:`runbook_lib.executor`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any, Protocol
 from runbook_lib import card, checklist, exclusive, kernel
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
-from runbook_lib.display import SHOWN_IMAGES, Display, show_image
+from runbook_lib.checklist import Item
+from runbook_lib.display import SHOWN_IMAGES, TAIL, Display, show_image
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, GateFailed
 from runbook_lib.executor import Executor, blocked
@@ -147,7 +149,7 @@ class LivePhase:
             if blocked_by:
                 results.append(blocked(step, blocked_by))
                 continue
-            with reporting(lambda line: shown.show_progress(card.running(item.id, item.text, self.mask.text(line)))):
+            with reporting(self._log(shown, item)):
                 result, kept = self.executor.carry_out(item, steps, number)
             results.append(result)
             images += [each for each in kept if Path(each.name).suffix in SHOWN_IMAGES]
@@ -157,6 +159,16 @@ class LivePhase:
         shown.show(card.bundle(outcome))
         for image in images:
             show_image(image)
+
+    def _log(self, shown: Display, item: Item) -> Callable[[str], None]:
+        """What shows the latest lines of a step's progress in the item's place."""
+        lines: deque[str] = deque(maxlen=TAIL)
+
+        def log(line: str) -> None:
+            lines.append(self.mask.text(line))
+            shown.show_progress(card.running(item.id, item.text, "\n".join(lines)))
+
+        return log
 
     def _waiver(self, id: str, status: Status) -> Waived | None:
         """The environment's decision on the item, if it tolerates `status`; one that expired is told too."""

@@ -62,7 +62,8 @@ class TerminalWatcher:
         if "gate" in bundle:
             return
         if bundle["status"] == "running":
-            self.tell(f"{self._phase} · {bundle['id']} {bundle['text']} {bundle['message']}")
+            latest = bundle["message"].rpartition("\n")[2]
+            self.tell(f"{self._phase} · {bundle['id']} {bundle['text']} {latest}")
             return
         status = Status(bundle["status"])
         seconds = sum(step["seconds"] for step in bundle["steps"])

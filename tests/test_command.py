@@ -56,5 +56,13 @@ def test_its_latest_line_is_reported_while_it_runs():
     assert seen == ["working"]
 
 
+def test_of_many_lines_at_once_the_last_ones_are_reported_in_order():
+    script = "import time; print(*range(100), sep='\\n', flush=True); time.sleep(1.5)"
+    seen: list[str] = []
+    with reporting(seen.append):
+        command.run([sys.executable, "-c", script])
+    assert seen == [str(number) for number in range(100 - command.TAIL, 100)]
+
+
 def test_standard_input_is_given():
     assert command.run(["cat"], stdin="given").output == "given"

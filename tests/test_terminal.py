@@ -199,6 +199,14 @@ def test_what_runs_is_shown_in_the_live_line_and_leaves_nothing(screen):
     assert [line for line in kept if "passed" in line] == ["  ✔ passed   9.4     Redis connectivity 0.5 s"]
 
 
+def test_of_a_logs_tail_the_live_line_shows_the_latest(screen):
+    with screen.watcher.live() as watcher:
+        watcher.result(running("first line\nsecond line"))
+        live = str(watcher._spinner.status)
+    assert live.endswith("Redis connectivity second line")
+    assert "first line" not in live
+
+
 def test_without_a_live_line_what_runs_is_not_shown(screen):
     screen.watcher.result(running("asking"))
     screen.watcher.tell("asking")
