@@ -279,7 +279,9 @@ def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun 
     )
     sys.stdout.flush()
     # In our place, so that Ctrl-C is JupyterLab's alone, and it ends its kernels.
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={opened.folder}", str(first)]
+    # A deployment is no time for questions about news and updates, nor for requests to anywhere.
+    silent = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={opened.folder}", *silent, str(first)]
     os.execv(sys.executable, command)  # noqa: S606
 
 
