@@ -32,6 +32,7 @@ FLOORS = [
     {"resumption"},
     {"handbook"},
     {"terminal"},
+    {"watchers"},
     {"sandbox"},
     {"cli"},
 ]
