@@ -15,10 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from runbook_lib.errors import Unanswerable
-from runbook_lib.step import Evidence, progress
-
-TAIL = 8
-"""Lines that are reported at a time, of a program that says more."""
+from runbook_lib.step import TAIL, Evidence, progress
 
 
 @dataclass(frozen=True)

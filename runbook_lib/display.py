@@ -8,8 +8,6 @@ from typing import Any
 
 from runbook_lib.record.evidence import Kept
 
-TAIL = 8
-"""Lines of a step's log that are on show while it runs."""
 SHOWN_IMAGES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from runbook_lib import card, checklist, exclusive, kernel
+from runbook_lib import card, checklist, exclusive, form, kernel
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
 from runbook_lib.checklist import Item
-from runbook_lib.display import SHOWN_IMAGES, TAIL, Display, show_image
+from runbook_lib.display import SHOWN_IMAGES, Display, show_image
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, GateFailed
 from runbook_lib.executor import Executor, blocked
@@ -28,7 +28,7 @@ from runbook_lib.record.masking import Mask
 from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.result import ItemResult, StepResult, Waived, worst
 from runbook_lib.release import Release
-from runbook_lib.step import Kind, Status, Step, reporting
+from runbook_lib.step import TAIL, Kind, Status, Step, reporting
 
 
 class Phase(Protocol):
@@ -154,9 +154,13 @@ class LivePhase:
             results.append(result)
             images += [each for each in kept if Path(each.name).suffix in SHOWN_IMAGES]
         outcome = ItemResult(item.id, item.text, tuple(results), self._waiver(item.id, worst(results)))
-        self._results[id] = outcome
         self.run.events.append("item finished", phase=self.definition.number, **outcome.data())
-        shown.show(card.bundle(outcome))
+
+        def show(result: ItemResult, bundle: dict[str, Any]) -> None:
+            self._results[id] = result
+            shown.show(bundle)
+
+        form.offer(self.run, self.definition.number, item, outcome, self.mask, show)
         for image in images:
             show_image(image)
 

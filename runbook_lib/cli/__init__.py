@@ -277,9 +277,8 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="The new envir
 @app.command()
 def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun = False, confirm: Confirm = "") -> None:
     """Step through a run in JupyterLab. Opens a new run, and JupyterLab on that run's own copies."""
-    import os
-
     from runbook_lib import checklist, runner
+    from runbook_lib import lab as jupyterlab
     from runbook_lib.record.archive import Way
 
     env, target = _load(environment, release)
@@ -291,11 +290,7 @@ def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun 
         f"Run {opened.environment}/{opened.id}: stepping through it fills {opened.folder}. Ctrl-C ends JupyterLab."
     )
     sys.stdout.flush()
-    # In our place, so that Ctrl-C is JupyterLab's alone, and it ends its kernels.
-    # A deployment is no time for questions about news and updates, nor for requests to anywhere.
-    silent = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={opened.folder}", *silent, str(first)]
-    os.execv(sys.executable, command)  # noqa: S606
+    jupyterlab.start(opened, first)
 
 
 @app.command()
