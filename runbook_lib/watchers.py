@@ -16,18 +16,20 @@ UNREMARKABLE = (Status.PASSED, Status.SKIPPED, Status.PLANNED)
 
 
 class QuietWatcher:
-    """Shows the items that somebody has to look at, and no others; the live line goes on."""
+    """Shows the items that somebody has to look at, and no others; the live bar goes on."""
 
     def __init__(self, watcher: TerminalWatcher) -> None:
         self._watcher = watcher
 
     def phase_started(self, phase: Phase) -> None:
-        """Show the phase in the live line."""
-        self._watcher.tell(f"{phase.number} {phase.title}")
+        """Show the phase in the live bar."""
+        self._watcher.begin(phase)
 
     def result(self, bundle: Mapping[str, Any]) -> None:
-        """Print an item that wants attention; show one that runs in the live line."""
-        if bundle.get("status") not in UNREMARKABLE:
+        """Print an item that wants attention; show one that runs beside the live bar."""
+        if bundle.get("status") in UNREMARKABLE:
+            self._watcher.advance()
+        else:
             self._watcher.result(bundle)
 
     def phase_ended(self, summary: PhaseSummary) -> None:

@@ -59,6 +59,17 @@ def test_quietly_only_what_wants_attention_is_printed(quiet, stream, status):
     assert ("9.4" in stream.getvalue()) == (status not in UNREMARKABLE)
 
 
+def test_quietly_the_live_bar_counts_every_item(stream):
+    console = Console(file=stream, width=100, force_terminal=True, _environ={})
+    with TerminalWatcher(console).live() as watcher:
+        quiet = QuietWatcher(watcher)
+        quiet.phase_started(checklist.phase(9))
+        for status in (Status.PASSED, Status.FAILED, Status.SKIPPED):
+            quiet.result(bundle(status))
+        (task,) = watcher._bar.tasks
+    assert (task.completed, task.total) == (3, len(checklist.phase(9).items))
+
+
 def test_quietly_a_phase_that_failed_says_why(quiet, stream):
     quiet.phase_ended(ended("failed"))
     assert "not passed: 4.1" in stream.getvalue()
