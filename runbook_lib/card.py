@@ -21,6 +21,7 @@ ICONS: Mapping[str, str] = {
     Status.PLANNED: "☐",
     "running": "▶",
 }
+# White upon each of them has a contrast above 4.5 to 1 (WCAG 2.2, 1.4.3), whatever theme surrounds it.
 _COLOURS: Mapping[str, str] = {
     Status.PASSED: "#1a7f37",
     Status.FAILED: "#cf222e",
@@ -41,11 +42,14 @@ def bundle(result: ItemResult) -> dict[str, Any]:
 
 
 def running(item: str, text: str, message: str) -> dict[str, Any]:
-    """The item while it runs, with the latest line of its progress."""
+    """The item while it runs, with the latest lines of its progress."""
     head = _head("running", f"{item} {text}", 0.0)
     return {
         MIME: {"id": item, "text": text, "status": "running", "message": message},
-        "text/html": _frame("running", f"{head}<pre style='margin:.3em 0'>{escape(message)}</pre>"),
+        "text/html": _frame(
+            "running",
+            f"{head}<pre style='margin:.3em 0;white-space:pre-wrap;overflow-wrap:anywhere'>{escape(message)}</pre>",
+        ),
         "text/plain": f"… {item} {text} {message}",
     }
 
@@ -76,13 +80,19 @@ def _frame(status: str, body: str) -> str:
 
 def _head(status: str, title: str, seconds: float) -> str:
     took = f" <small>{seconds:.1f} s</small>" if seconds else ""
-    return f"<div><b style='color:{_COLOURS[status]}'>{ICONS[status]} {status}</b> <b>{escape(title)}</b>{took}</div>"
+    return f"<div>{_badge(status)} <b>{escape(title)}</b>{took}</div>"
+
+
+def _badge(status: str) -> str:
+    """The status by colour, icon and word, on a ground of its own."""
+    style = f"background:{_COLOURS[status]};color:#fff;padding:0 .5em;border-radius:3px"
+    return f"<b style='{style}'>{ICONS[status]} {status}</b>"
 
 
 def _step_html(step: StepResult) -> str:
     lines = [
-        f"<div style='margin-top:.4em'><span style='color:{_COLOURS[step.status]}'>{ICONS[step.status]} {step.status}"
-        f"</span> {escape(step.title)} <small>{escape(step.kind)}, {step.seconds:.2f} s</small></div>"
+        f"<div style='margin-top:.4em'>{ICONS[step.status]} {step.status}: {escape(step.title)} "
+        f"<small>{escape(step.kind)}, {step.seconds:.2f} s</small></div>"
     ]
     if step.reason:
         lines.append(_row("reason", step.reason))

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from runbook_lib.errors import Unanswerable
-from runbook_lib.step import Evidence, progress
+from runbook_lib.step import TAIL, Evidence, progress
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def die_with_parent() -> None:
 
 
 def _communicate(process: subprocess.Popen[str], words: tuple[str, ...], stdin: str, timeout: float) -> str:
-    """Feed and read `process`, reporting its latest line; kill its group when time is up or we are interrupted."""
+    """Feed and read `process`, reporting its latest lines; kill its group when time is up or we are interrupted."""
     lines: list[str] = []
 
     def read() -> None:
@@ -145,8 +145,10 @@ def _communicate(process: subprocess.Popen[str], words: tuple[str, ...], stdin: 
                         remedy="look at what it was doing, or raise the time limit in the environment",
                     ) from None
                 if len(lines) > shown:
-                    shown = len(lines)
-                    progress(lines[-1].rstrip())
+                    fresh = lines[shown:]
+                    shown += len(fresh)
+                    for line in fresh[-TAIL:]:
+                        progress(line.rstrip())
     except BaseException:
         _kill_group(process)
         raise

@@ -16,6 +16,9 @@ from typing import Any
 from runbook_lib.home import home
 from runbook_lib.record.masking import Mask, Stream
 
+LAB = "RUNBOOK_LAB"
+"""The environment variable by which ``runbook lab`` tells its kernels the process id of its JupyterLab."""
+
 
 def mask() -> Mask:
     """The mask of all that this process's kernel sends; where it is no kernel, a new one of nobody else's."""
@@ -27,6 +30,11 @@ def mask() -> Mask:
         session.send = Guard(session, Mask(home().root))
         _silence_copies()
     return session.send.mask
+
+
+def attended() -> bool:
+    """Whether a person sits before this kernel: a JupyterLab of ``runbook lab`` itself has started this process."""
+    return os.environ.get(LAB) == str(os.getppid())
 
 
 def _silence_copies() -> None:

@@ -5,15 +5,17 @@ Each step is carried out and recorded by :mod:`runbook_lib.executor`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from runbook_lib import card, checklist, exclusive, kernel
+from runbook_lib import card, checklist, exclusive, form, kernel
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
+from runbook_lib.checklist import Item
 from runbook_lib.display import SHOWN_IMAGES, Display, show_image
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, GateFailed
@@ -26,7 +28,7 @@ from runbook_lib.record.masking import Mask
 from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.result import ItemResult, StepResult, Waived, worst
 from runbook_lib.release import Release
-from runbook_lib.step import Kind, Status, Step, reporting
+from runbook_lib.step import TAIL, Kind, Status, Step, reporting
 
 
 class Phase(Protocol):
@@ -147,16 +149,30 @@ class LivePhase:
             if blocked_by:
                 results.append(blocked(step, blocked_by))
                 continue
-            with reporting(lambda line: shown.show_progress(card.running(item.id, item.text, self.mask.text(line)))):
+            with reporting(self._log(shown, item)):
                 result, kept = self.executor.carry_out(item, steps, number)
             results.append(result)
             images += [each for each in kept if Path(each.name).suffix in SHOWN_IMAGES]
         outcome = ItemResult(item.id, item.text, tuple(results), self._waiver(item.id, worst(results)))
-        self._results[id] = outcome
         self.run.events.append("item finished", phase=self.definition.number, **outcome.data())
-        shown.show(card.bundle(outcome))
+
+        def show(result: ItemResult, bundle: dict[str, Any]) -> None:
+            self._results[id] = result
+            shown.show(bundle)
+
+        form.offer(self.run, self.definition.number, item, outcome, self.mask, show)
         for image in images:
             show_image(image)
+
+    def _log(self, shown: Display, item: Item) -> Callable[[str], None]:
+        """What shows the latest lines of a step's progress in the item's place."""
+        lines: deque[str] = deque(maxlen=TAIL)
+
+        def log(line: str) -> None:
+            lines.append(self.mask.text(line))
+            shown.show_progress(card.running(item.id, item.text, "\n".join(lines)))
+
+        return log
 
     def _waiver(self, id: str, status: Status) -> Waived | None:
         """The environment's decision on the item, if it tolerates `status`; one that expired is told too."""

@@ -19,6 +19,8 @@ from runbook_lib.errors import Waiting
 P = ParamSpec("P")
 ATTEST = "attest"
 """The name of the step that waits for a person's word."""
+TAIL = 8
+"""Lines of a step's progress that are on show at a time; of what says more at once, the last ones are told."""
 
 
 class Status(StrEnum):

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: a line for each item as it happens, a live line below, a table at the end."""
+"""What a person sees in the terminal: a line for each item as it happens, a live bar below, a table at the end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status as Spinner
-from rich.table import Table
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
+from rich.table import Column, Table
 
 from runbook_lib.card import ICONS
 from runbook_lib.checklist import Phase
@@ -36,34 +36,46 @@ class TerminalWatcher:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._spinner: Spinner | None = None
-        self._phase = ""
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
 
     @contextmanager
     def live(self) -> Iterator[TerminalWatcher]:
-        """Keep the live line below everything printed within."""
-        with self._console.status("starting", spinner="line") as self._spinner:
+        """Keep the phase's bar below everything printed within; where there is no terminal there is none."""
+        with _bar(self._console) as self._bar:
+            self._task = self._bar.add_task("", total=None, latest="starting")
             yield self
 
     def tell(self, message: str) -> None:
-        """Show `message` in the live line."""
-        if self._spinner is not None:
-            line = " ".join(visible(message).split())
-            self._spinner.update(escape(line[: max(20, self._console.width - 4)]))
+        """Show `message` beside the bar."""
+        if self._bar is not None:
+            self._bar.update(self._task, latest=" ".join(visible(message).split()))
+
+    def begin(self, phase: Phase) -> None:
+        """Let the bar stand for the items of `phase`, none of which has ended."""
+        if self._bar is not None:
+            name = f"{phase.number} {phase.title}"
+            self._bar.reset(self._task, total=len(phase.items), description=name, latest="")
+
+    def advance(self) -> None:
+        """Let the bar say that one item more has ended."""
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, latest="")
 
     def phase_started(self, phase: Phase) -> None:
         """Print the phase's heading."""
-        self._phase = f"{phase.number} {phase.title}"
-        self._console.print(f"[bold]{escape(self._phase)}[/bold]")
-        self.tell(self._phase)
+        self._console.print(f"[bold]{phase.number} {escape(phase.title)}[/bold]")
+        self.begin(phase)
 
     def result(self, bundle: Mapping[str, Any]) -> None:
         """Print an item that ended; show one that runs in the live line."""
         if "gate" in bundle:
             return
         if bundle["status"] == "running":
-            self.tell(f"{self._phase} · {bundle['id']} {bundle['text']} {bundle['message']}")
+            latest = bundle["message"].rpartition("\n")[2]
+            self.tell(f"{bundle['id']} {bundle['text']} {latest}")
             return
+        self.advance()
         status = Status(bundle["status"])
         seconds = sum(step["seconds"] for step in bundle["steps"])
         style = STYLES[status]
@@ -81,6 +93,21 @@ class TerminalWatcher:
         """Say so where the phase did not pass."""
         if summary.outcome != "passed":
             self._console.print(f"  [bold red]phase {summary.outcome}[/bold red]: {_shown(summary.reason)}")
+
+
+def _bar(console: Console) -> Progress:
+    """One line as wide as the terminal, of which nothing stays; what it shows is text, never markup."""
+    return Progress(
+        SpinnerColumn("line"),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(12),
+        TaskProgressColumn("{task.completed:.0f} of {task.total}", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[latest]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+        console=console,
+        expand=True,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def visible(text: str) -> str:

@@ -137,3 +137,20 @@ def mini(tmp_path, monkeypatch) -> Home:
     subprocess.run([*git, "tag", "v1"], check=True)
     monkeypatch.setenv("RUNBOOK_HOME", str(folder))
     return Home(folder)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium; of one module alone, because Playwright keeps an event loop running in this thread."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium on this machine; install the package chromium")
+        pytest.skip("no Chromium on this machine; install the package chromium")
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=found, args=options)
+        yield launched
+        launched.close()

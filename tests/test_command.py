@@ -8,7 +8,7 @@ import pytest
 
 from runbook_lib import command
 from runbook_lib.errors import Unanswerable
-from runbook_lib.step import reporting
+from runbook_lib.step import TAIL, reporting
 
 
 def test_output_and_exit_code_are_kept():
@@ -54,6 +54,14 @@ def test_its_latest_line_is_reported_while_it_runs():
     with reporting(seen.append):
         command.run([sys.executable, "-u", "-c", "import time; print('working'); time.sleep(1.5)"])
     assert seen == ["working"]
+
+
+def test_of_many_lines_at_once_the_last_ones_are_reported_in_order():
+    script = "import time; print(*range(100), sep='\\n', flush=True); time.sleep(1.5)"
+    seen: list[str] = []
+    with reporting(seen.append):
+        command.run([sys.executable, "-c", script])
+    assert seen == [str(number) for number in range(100 - TAIL, 100)]
 
 
 def test_standard_input_is_given():

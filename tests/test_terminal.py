@@ -188,39 +188,84 @@ def running(message):
     return card.running("9.4", "Redis connectivity", message)[MIME]
 
 
-def test_what_runs_is_shown_in_the_live_line_and_leaves_nothing(screen):
+def bar(screen):
+    """The lines of the live bar, as they stand."""
+    lines = screen.console.render_lines(screen.watcher._bar.get_renderable(), pad=False)
+    return ["".join(segment.text for segment in line).rstrip() for line in lines]
+
+
+def test_the_live_bar_counts_the_phases_items_and_leaves_nothing():
+    screen = Screen(colours=True, width=160)
     with screen.watcher.live() as watcher:
         watcher.phase_started(checklist.phase(9))
-        watcher.result(running("asking"))
-        live = str(watcher._spinner.status)
         watcher.result(bundle())
-    assert live == "9 Post-deployment verification · 9.4 Redis connectivity asking"
+        watcher.result(running("asking"))
+        (live,) = bar(screen)
+        watcher.phase_started(checklist.phase(10))
+        (next_one,) = bar(screen)
+    assert re.search(r"9 Post-deployment verification \S+ 1 of 10 9.4 Redis connectivity asking$", live)
+    assert "10 Monitoring setup" in next_one
+    assert f" 0 of {len(checklist.phase(10).items)}" in next_one
+    assert screen.raw.rstrip().endswith(("\x1b[2K", "\x1b[?25h")), "the last thing written takes the bar away"
     kept = CURSOR.sub("\n", screen.text).replace("\r", "\n").splitlines()
     assert [line for line in kept if "passed" in line] == ["  ✔ passed   9.4     Redis connectivity 0.5 s"]
 
 
-def test_without_a_live_line_what_runs_is_not_shown(screen):
+def test_of_a_logs_tail_the_live_bar_shows_the_latest():
+    screen = Screen(colours=True)
+    with screen.watcher.live() as watcher:
+        watcher.result(running("first line\nsecond line"))
+        (live,) = bar(screen)
+    assert live.endswith("Redis connectivity second line")
+    assert "first line" not in live
+
+
+def test_where_there_is_no_terminal_there_is_no_bar():
+    screen = Screen(colours=False)
+    with screen.watcher.live() as watcher:
+        watcher.phase_started(checklist.phase(9))
+        watcher.result(running("asking"))
+    assert screen.raw == f"9 {checklist.phase(9).title}\n"
+
+
+def test_with_no_color_neither_bar_nor_lines_have_colours():
+    file = io.StringIO()
+    console = Console(file=file, width=100, force_terminal=True, legacy_windows=False, _environ={"NO_COLOR": "1"})
+    with TerminalWatcher(console).live() as watcher:
+        watcher.phase_started(checklist.phase(9))
+        watcher.result(bundle(step(Status.FAILED)))
+        watcher.tell("asking")
+    styles = {number for style in re.findall(r"\x1b\[([0-9;]*)m", file.getvalue()) for number in style.split(";")}
+    assert styles <= {"", "0", "1", "2"}, "bold and dim are no colours"
+    assert "✘ failed" in re.sub(STYLED, "", file.getvalue())
+
+
+def test_without_a_live_bar_what_runs_is_not_shown(screen):
     screen.watcher.result(running("asking"))
     screen.watcher.tell("asking")
     assert screen.raw == ""
 
 
+@pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("width", [10, 40, 200])
-def test_the_live_line_is_one_line_as_wide_as_the_terminal(width):
+def test_the_live_bar_is_one_line_no_wider_than_the_terminal(width, begun):
     shown = Screen(colours=True, width=width)
     with shown.watcher.live() as watcher:
+        if begun:
+            watcher.begin(checklist.phase(9))
         watcher.tell("one\ntwo\r\x1b[2Jthree\t" + "x" * 500)
-        line = str(watcher._spinner.status)
+        (line,) = bar(shown)
     assert "\n" not in line
     assert ESCAPE not in line
-    assert len(line) == max(20, width - 4)
+    assert len(line) <= width
 
 
-def test_markup_in_the_live_line_is_text():
+def test_markup_in_the_live_bar_is_text():
     shown = Screen(colours=True)
     with shown.watcher.live() as watcher:
         watcher.tell("[red]x[/red] [/]")
-        assert str(shown.console.render_str(str(watcher._spinner.status))) == "[red]x[/red] [/]"
+        (line,) = bar(shown)
+    assert line.endswith("[red]x[/red] [/]")
 
 
 def summary(*phases, environment="mini", release="v1"):

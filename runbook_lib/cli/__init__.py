@@ -70,13 +70,20 @@ def run(
         list[Path] | None, typer.Option("--approval", metavar="FILE", help="Approved in advance; may be given again.")
     ] = None,
     notes: Annotated[str, typer.Option(help="Your own words for the deployment record.")] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what did not pass, and the table.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each phase and item as one line of JSON, and nothing else.")
+    ] = False,
 ) -> None:
     """Run the phases against an environment. Notebook by notebook; stops where a gate does not pass."""
     from runbook_lib import resumption, runner
     from runbook_lib.record import approval, keys
+    from runbook_lib.watchers import JsonWatcher, QuietWatcher
 
     if resume and (first is not None or only):
         raise ConfigurationError("Give --resume alone: it goes on where the run stopped.")
+    if quiet and as_json:
+        raise ConfigurationError("Give either --quiet or --json.")
     env, target = _load(environment, release or (resume and resumption.release_of(environment, resume)))
     options = runner.Options(dry_run=dry_run, confirm=confirm, notes=notes)
     trust = keys.trust(env.sign_off, f"{env.name}.toml")
@@ -88,9 +95,15 @@ def run(
         opened = runner.open_run(env, target, phases, options)
     for each in given:
         approval.accept(opened, each)
+    if as_json:
+        lines = JsonWatcher(sys.stdout)
+        code = runner.run(opened, target, phases, options, lines, rollback_on_failure=rollback_on_failure)
+        lines.run_ended(opened, code)
+        raise typer.Exit(code)
     console = _console()
     with _watching(console) as watcher:
-        code = runner.run(opened, target, phases, options, watcher, rollback_on_failure=rollback_on_failure)
+        told = QuietWatcher(watcher) if quiet else watcher
+        code = runner.run(opened, target, phases, options, told, rollback_on_failure=rollback_on_failure)
         _report(console, opened)
     raise typer.Exit(code)
 
@@ -264,9 +277,8 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="The new envir
 @app.command()
 def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun = False, confirm: Confirm = "") -> None:
     """Step through a run in JupyterLab. Opens a new run, and JupyterLab on that run's own copies."""
-    import os
-
     from runbook_lib import checklist, runner
+    from runbook_lib import lab as jupyterlab
     from runbook_lib.record.archive import Way
 
     env, target = _load(environment, release)
@@ -278,9 +290,7 @@ def lab(environment: EnvironmentName, release: ReleaseTag = "", dry_run: DryRun 
         f"Run {opened.environment}/{opened.id}: stepping through it fills {opened.folder}. Ctrl-C ends JupyterLab."
     )
     sys.stdout.flush()
-    # In our place, so that Ctrl-C is JupyterLab's alone, and it ends its kernels.
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={opened.folder}", str(first)]
-    os.execv(sys.executable, command)  # noqa: S606
+    jupyterlab.start(opened, first)
 
 
 @app.command()
