@@ -36,6 +36,33 @@ def diff(
     raise typer.Exit(1 if changes else 0)
 
 
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Words that an item said, all of them.")],
+    environment: Annotated[str, typer.Option("--env", metavar="ENV", help="Only this environment's runs.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many are shown at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Find what items said, over all runs. Newest first.
+
+    Exit codes: 0 something was found; 1 nothing was.
+    """
+    from dataclasses import asdict
+
+    from runbook_lib.review import index
+
+    hits = index.search(text, environment, limit)
+    if as_json:
+        print_json([asdict(hit) for hit in hits])
+    else:
+        for hit in hits:
+            typer.echo(f"{hit.environment}/{hit.run}  {hit.item}  {' '.join(hit.snippet.split())}")
+    if not hits:
+        where = f"in the runs of {environment}" if environment else "in any run"
+        typer.echo(f"Nothing found {where}. Try fewer or other words; `runbook list` names the runs.", err=True)
+        raise typer.Exit(1)
+
+
 def print_json(value: Any) -> None:
     """Print `value` as JSON."""
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
