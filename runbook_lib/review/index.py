@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock
 
@@ -56,11 +55,10 @@ class Hit:
 
 def entries(environment: str = "") -> tuple[Entry, ...]:
     """All runs, or an environment's, oldest first, after the index was brought up to date."""
-    with _current() as database:
-        rows = database.execute(
-            "SELECT environment, run, overview, fault FROM runs WHERE ? IN ('', environment) ORDER BY run, environment",
-            (environment,),
-        ).fetchall()
+    rows = _rows(
+        "SELECT environment, run, overview, fault FROM runs WHERE ? IN ('', environment) ORDER BY run, environment",
+        (environment,),
+    )
     return tuple(
         Entry(env, run, OVERVIEW.validate_json(text) if text else None, fault) for env, run, text, fault in rows
     )
@@ -71,12 +69,11 @@ def search(text: str, environment: str = "", limit: int = 20) -> tuple[Hit, ...]
     query = quoted(text)
     if not query:
         return ()
-    with _current() as database:
-        rows = database.execute(
-            "SELECT environment, run, item, snippet(said, 3, '', '', '…', 24) FROM said"
-            " WHERE said MATCH ? AND ? IN ('', environment) ORDER BY run DESC, environment, item LIMIT ?",
-            (query, environment, limit),
-        ).fetchall()
+    rows = _rows(
+        "SELECT environment, run, item, snippet(said, 3, '', '', '…', 24) FROM said"
+        " WHERE said MATCH ? AND ? IN ('', environment) ORDER BY run DESC, environment, item LIMIT ?",
+        (query, environment, limit),
+    )
     return tuple(Hit(*row) for row in rows)
 
 
@@ -86,25 +83,39 @@ def quoted(text: str) -> str:
     return " ".join('"' + word.replace('"', '""') + '"' for word in words)
 
 
-@contextmanager
-def _current() -> Iterator[sqlite3.Connection]:
-    """The index, brought up to date; one process at a time. One that is damaged or of another schema is made anew."""
+def _rows(query: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
+    """What the index, brought up to date, answers; one process at a time. A damaged one is made anew, once.
+
+    Raises RecordError where it cannot be written or made.
+    """
     import sqlite3
 
     path = home().outputs / NAME
     path.parent.mkdir(exist_ok=True)
     with FileLock(f"{path}.lock"):
         try:
-            database = _open(path)
+            try:
+                return _ask(path, query, parameters)
+            except sqlite3.DatabaseError as error:
+                if not _to_blame(error):
+                    raise
+                for suffix in ("", "-journal"):
+                    Path(f"{path}{suffix}").unlink(missing_ok=True)
+                return _ask(path, query, parameters)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                # The disk is full or the file may not be written: the index is not to blame.
-                raise RecordError(f"{path}: the index cannot be brought up to date: {error}") from error
-            for suffix in ("", "-journal"):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
-            database = _open(path)
-        with closing(database):
-            yield database
+            raise RecordError(f"{path}: the index cannot be brought up to date: {error}") from error
+
+
+def _to_blame(error: sqlite3.DatabaseError) -> bool:
+    """Whether the index is damaged or lacks a table; a full disk or a file that may not be written is no such thing."""
+    import sqlite3
+
+    return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
+
+
+def _ask(path: Path, query: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
+    with closing(_open(path)) as database:
+        return database.execute(query, parameters).fetchall()
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -66,6 +66,14 @@ def test_a_damaged_index_is_made_anew(one, mini, content):
     assert names() == [one.id]
 
 
+def test_an_index_that_lacks_a_table_is_made_anew(one, mini):
+    index.entries()
+    database = sqlite3.connect(mini.outputs / index.NAME)
+    database.execute("DROP TABLE said")
+    database.close()
+    assert {hit.run for hit in index.search("sound")} == {one.id}
+
+
 def test_an_index_of_another_schema_is_made_anew(one, mini):
     index.entries()
     database = sqlite3.connect(mini.outputs / index.NAME)
