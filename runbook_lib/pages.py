@@ -58,16 +58,17 @@ def _masked(section: Section, mask: Mask) -> Section:
 
 def markdown(page: Page) -> str:
     """The page as Markdown (CommonMark, with GitHub's tables); whatever it was given is text, never markup."""
-    return _templates().get_template("page.md").render(page=page)
+    return templates().get_template("page.md").render(page=page)
 
 
 def html(page: Page) -> str:
     """The page as one HTML file; whatever it was given is text, never markup."""
-    return _templates().get_template("page.html").render(page=page)
+    return templates().get_template("page.html").render(page=page)
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """Where every page is made: what is put into HTML is escaped, and a name that is not given is an error."""
     import jinja2
 
     templates = jinja2.Environment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -25,7 +26,7 @@ from runbook_lib.record.masking import Mask
 from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.summary import PhaseSummary, RunSummary, summarize
 from runbook_lib.release import Release
-from runbook_lib.review import junit
+from runbook_lib.review import junit, page
 from runbook_lib.step import Status
 
 
@@ -229,6 +230,8 @@ def _run(
         run.events.append("run closed", outcome=outcome)
         manifest.write(run)
         junit.write(run)
+        if said := page.refresh(run):
+            sys.stderr.write(f"{said}\n")
     return _exit_code(run, outcome, failed)
 
 

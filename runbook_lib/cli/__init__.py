@@ -196,13 +196,13 @@ def list_runs(
 ) -> None:
     """List the environments and their runs. Oldest first."""
     from runbook_lib import environment as environments
-    from runbook_lib.record import archive, seal
+    from runbook_lib.record import archive, keys, seal
     from runbook_lib.record.summary import summarize
 
     rows: list[dict[str, Any]] = []
     for each in archive.runs(environment):
         try:
-            summary = seal.signed_off(summarize(each), record.trust_of(each.environment))
+            summary = seal.signed_off(summarize(each), keys.trust_of(each.environment))
         except RecordError:
             damaged = f"damaged: runbook verify {each}"
             rows.append({"run": str(each), "release": "", "state": damaged, "counts": {}})
@@ -223,13 +223,13 @@ def list_runs(
 @app.command()
 def show(run: review.RunName, as_json: review.AsJson = False) -> None:
     """Show what a run came to. Its phases, and every item that did not pass."""
-    from runbook_lib.record import archive, seal
+    from runbook_lib.record import archive, keys, seal
     from runbook_lib.record.archive import Way
     from runbook_lib.record.summary import summarize
     from runbook_lib.terminal import TerminalWatcher, run_table
 
     found = archive.find(run)
-    summary = seal.signed_off(summarize(found), record.trust_of(found.environment))
+    summary = seal.signed_off(summarize(found), keys.trust_of(found.environment))
     if as_json:
         phases = [
             {"phase": each.phase.number, "outcome": each.outcome, "reason": each.reason, "seconds": each.seconds}

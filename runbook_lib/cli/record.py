@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from runbook_lib.environment import Environment
     from runbook_lib.record.archive import Run
-    from runbook_lib.record.keys import Trust
     from runbook_lib.record.masking import Mask
     from runbook_lib.record.verify import Verification
 
@@ -84,7 +83,7 @@ def approve(
     from runbook_lib import environment as environments
     from runbook_lib import release as releases
     from runbook_lib.cli.arguments import phase_numbers
-    from runbook_lib.record import approval
+    from runbook_lib.record import approval, keys
 
     env = environments.load(environment)
     target = releases.find(env, release)
@@ -97,7 +96,7 @@ def approve(
         note=note,
         expires=expires.date(),
         signer=_signer(key),
-        trust=trust_of(env.name),
+        trust=keys.trust_of(env.name),
         mask=mask_of(env),
     )
     typer.echo(f"{out}: {role} approves phases {phases} of {target} in {env.name} until {expires.date()}.")
@@ -128,6 +127,7 @@ def seal(run: RunName) -> None:
     env = _environment(found)
     with exclusive.alone(env, found.id):
         sealed = seals.seal(found, mask_of(env))
+    _refresh(found)
     typer.echo(f"{found} is sealed; none of the {sealed.secrets} secret values that are known stands in it.")
     typer.echo(f"Keep this elsewhere, in a ticket or a tag: {sealed.digest}")
     typer.echo(f"Anyone may hold it against the record: runbook verify {found} --expect {sealed.digest}")
@@ -136,15 +136,16 @@ def seal(run: RunName) -> None:
 @app.command()
 def sign(run: RunName, role: RoleName, key: Key) -> None:
     """Sign a sealed run for a role. Verified first; the key must be the one trusted for the role."""
-    from runbook_lib.record import archive
+    from runbook_lib.record import archive, keys
     from runbook_lib.record import seal as seals
     from runbook_lib.record.verify import verify as check
 
     found, signer = archive.find(run), _signer(key)
-    trust = trust_of(found.environment)
+    trust = keys.trust_of(found.environment)
     if seals.is_sealed(found) and (faults := check(found, trust).faults):
         raise ConfigurationError("\n  ".join([f"The run {found} does not hold, and is not signed:", *faults]))
     signed = seals.sign(found, role, signer, trust)
+    _refresh(found)
     missing = signed.missing(trust)
     more = f"{missing} more of {trust.threshold} have to sign" if missing else "the run is signed off"
     typer.echo(f"{found} is signed for {role}; {more}. Signed by: {', '.join(sorted(signed.by_role))}.")
@@ -191,10 +192,11 @@ def _verified(run: Run, trust: Path | None) -> Verification:
     from dataclasses import replace
 
     from runbook_lib import exclusive
+    from runbook_lib.record import keys
     from runbook_lib.record.verify import State
     from runbook_lib.record.verify import verify as check
 
-    found = check(run, trust_of(run.environment, trust))
+    found = check(run, keys.trust_of(run.environment, trust))
     if found.state is State.INTERRUPTED and (holder := exclusive.at_work(run)) is not None:
         return replace(found, state=State.RUNNING, remarks=(f"at work: {holder}",))
     return found
@@ -245,6 +247,14 @@ def _environment(run: Run) -> Environment:
     return environments.load(run.environment)
 
 
+def _refresh(run: Run) -> None:
+    """Bring the run's review up to date, or say why not."""
+    from runbook_lib.review import page
+
+    if said := page.refresh(run):
+        typer.echo(said, err=True)
+
+
 def mask_of(env: Environment) -> Mask:
     """What masks all that the environment keeps secret."""
     from runbook_lib.home import home
@@ -256,26 +266,14 @@ def mask_of(env: Environment) -> Mask:
 def standing(run: Run) -> str:
     """How far a sealed run is signed, in words; whether it holds is for ``verify`` to say."""
     from runbook_lib.errors import RecordError
+    from runbook_lib.record import keys
     from runbook_lib.record import seal as seals
 
-    trust = trust_of(run.environment)
+    trust = keys.trust_of(run.environment)
     try:
         return "sealed" if seals.signatures(run, trust).missing(trust) else "signed off"
     except RecordError:
         return "sealed, its envelope damaged"
-
-
-def trust_of(environment: str, file: Path | None = None) -> Trust:
-    """The keys that count for runs of the environment; none where it is not described here any more."""
-    from runbook_lib import environment as environments
-    from runbook_lib.environment import SignOff
-    from runbook_lib.record import keys
-
-    if file is not None:
-        return keys.read_trust(file)
-    if environment not in environments.names():
-        return keys.trust(SignOff(), f"no TOML of {environment}, which is not here,")
-    return keys.read_trust(environments.find(environment))
 
 
 def _signer(key: Path) -> CryptoSigner:

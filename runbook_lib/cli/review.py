@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -61,6 +62,22 @@ def search(
         where = f"in the runs of {environment}" if environment else "in any run"
         typer.echo(f"Nothing found {where}. Try fewer or other words; `runbook list` names the runs.", err=True)
         raise typer.Exit(1)
+
+
+@app.command()
+def review(
+    run: RunName,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Else review.html in the run's folder.")] = None,
+) -> None:
+    """Write a run's review, one HTML file. It is written at a run's end too, at the sealing and at each signature."""
+    from runbook_lib.errors import ConfigurationError
+    from runbook_lib.record import archive
+    from runbook_lib.review import page
+
+    try:
+        typer.echo(page.write(archive.find(run), out))
+    except OSError as error:
+        raise ConfigurationError(f"{out or page.NAME} cannot be written: {error.strerror}.") from error
 
 
 def print_json(value: Any) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runbook_lib import environment as environments
 from runbook_lib.environment import SignOff
 from runbook_lib.errors import ConfigurationError
 
@@ -161,3 +162,12 @@ def _public_key(line: str) -> SSlibKey:
 
     algorithm, content, *_ = line.split()
     return SSlibKey.from_crypto(load_ssh_public_key(f"{algorithm} {content}".encode()))
+
+
+def trust_of(environment: str, file: Path | None = None) -> Trust:
+    """The keys that count for runs of the environment; none where it is not described here any more."""
+    if file is not None:
+        return read_trust(file)
+    if environment not in environments.names():
+        return trust(SignOff(), f"no TOML of {environment}, which is not here,")
+    return read_trust(environments.find(environment))

@@ -1,0 +1,184 @@
+"""The review of a run: one HTML file that needs nothing else, made from the record and deletable."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from runbook_lib import checklist
+from runbook_lib.card import ICONS, shorten
+from runbook_lib.errors import RecordError
+from runbook_lib.pages import templates
+from runbook_lib.record import keys
+from runbook_lib.record.archive import Run, write_atomically
+from runbook_lib.record.attestation import APPROVED
+from runbook_lib.record.events import Event
+from runbook_lib.record.keys import Trust
+from runbook_lib.record.seal import signed_off
+from runbook_lib.record.summary import ATTESTED, WAIVED, RunSummary, summarize
+from runbook_lib.record.verify import Verification, verify
+from runbook_lib.review.kept import Reader, series
+
+NAME = "review.html"
+WIDTH = 1000
+"""Units of the drawn timeline's width."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One pass through a phase on the timeline: `left` and `width` of :data:`WIDTH`, seconds, how it ended."""
+
+    title: str
+    started: str
+    seconds: float
+    outcome: str
+    left: float
+    width: float
+
+
+def write(run: Run, out: Path | None = None) -> Path:
+    """Write the review beside the run's record, or to `out`; what cannot be read is said in it."""
+    path = out or run.folder / NAME
+    # A crash must leave nothing in the folder of a sealed run.
+    write_atomically(
+        path, html(run, keys.trust_of(run.environment)).encode(), by=path.parent if out else run.folder.parent
+    )
+    return path
+
+
+def refresh(run: Run) -> str:
+    """Write the review after something has happened; why that failed, as a sentence, for it may not stop anything."""
+    try:
+        write(run)
+    except Exception as error:  # the record is whole without it
+        return f"{NAME} could not be written ({type(error).__name__}: {error}); to try again: runbook review {run}"
+    return ""
+
+
+def html(run: Run, trust: Trust) -> str:
+    """The review; whatever a target sent is text in it, never markup."""
+    made, verification = datetime.now(UTC).isoformat(timespec="seconds"), verify(run, trust)
+    style, script = _part("review.css"), _part("review.js")
+    given: dict[str, Any] = {"summary": None, "missing": verification.faults}
+    try:
+        events, summary = run.events.read(), signed_off(summarize(run), trust)
+    except RecordError as error:
+        given["missing"] = [str(error), *verification.faults]
+    else:
+        given = _content(run, summary, events)
+    return (
+        templates()
+        .get_template("review.html")
+        .render(
+            run=run,
+            made=made,
+            verification=verification,
+            standing=_standing(verification),
+            icons=ICONS,
+            style=style,
+            script=script,
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+            shorten=shorten,
+            **given,
+        )
+    )
+
+
+def _content(run: Run, summary: RunSummary, events: tuple[Event, ...]) -> dict[str, Any]:
+    reader = Reader(run)
+    phases = [_phase(run, summary, phase.phase, reader) for phase in summary.phases]
+    bars = _bars(events)
+    return {
+        "summary": summary,
+        "phases": phases,
+        "bars": bars,
+        "loads": [
+            {"item": item["id"], "status": step["status"], "observed": step["observed"]}
+            for each in phases
+            for item in each["items"]
+            for step in item["steps"]
+            if step["series"]
+        ],
+        "width": WIDTH,
+        "words": [event for event in events if event.name in (ATTESTED, WAIVED, APPROVED)],
+        "superseded": list(_superseded(events)),
+        "missing": [*_missing(run, summary), *reader.missing],
+    }
+
+
+def _phase(run: Run, summary: RunSummary, phase: checklist.Phase, reader: Reader) -> dict[str, Any]:
+    items = [_item(run, summary.items[item.id], reader) for item in phase.items if item.id in summary.items]
+    absent = [f"{item.id} {item.text}" for item in phase.items if item.id not in summary.items]
+    return {"phase": phase, "items": items, "absent": absent}
+
+
+def _item(run: Run, item: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+    steps = []
+    for step in item["steps"]:
+        files = [reader.show(file) for file in step["evidence"]]
+        steps.append({**step, "files": files, "series": series(run, step["evidence"])})
+    return {**item, "steps": steps}
+
+
+def _missing(run: Run, summary: RunSummary) -> Iterator[str]:
+    """What the page cannot tell, each as a sentence."""
+    for phase in summary.phases:
+        if not run.notebook(phase.phase).is_file():
+            yield f"{phase.phase.notebook} is missing; its results are shown as events.jsonl has them"
+        if phase.outcome == "running":
+            yield f"phase {phase.phase.number} began, and nothing says that it ended"
+    yield from (f"began and never ended: {step}" for step in summary.unfinished)
+    if summary.closed is None:
+        yield "the run is open, or was interrupted: nothing says how it ended"
+
+
+def _superseded(events: tuple[Event, ...]) -> Iterator[Event]:
+    """Results of items that were run again, oldest first."""
+    last = {event.data["id"]: event.number for event in events if event.name == "item finished"}
+    yield from (event for event in events if event.name == "item finished" and event.number != last[event.data["id"]])
+
+
+def _bars(events: tuple[Event, ...]) -> list[Bar]:
+    passes: list[dict[str, Any]] = []
+    for event in events:
+        if event.name == "phase started":
+            passes.append({"number": event.data["phase"], "from": event.time, "to": event.time, "outcome": "running"})
+        elif event.name == "phase ended" and passes and passes[-1]["number"] == event.data["phase"]:
+            passes[-1] |= {"to": event.time, "outcome": event.data["outcome"]}
+    if not passes:
+        return []
+    first = _moment(passes[0]["from"])
+    whole = max((_moment(each["to"]) - first for each in passes), default=0.0) or 1.0
+    return [_bar(each, first, whole) for each in passes]
+
+
+def _bar(each: Mapping[str, Any], first: float, whole: float) -> Bar:
+    start, seconds = _moment(each["from"]) - first, _moment(each["to"]) - _moment(each["from"])
+    phase = checklist.phase(each["number"])
+    left, width = WIDTH * start / whole, max(2.0, WIDTH * seconds / whole)
+    title = f"{phase.number} {phase.title}"
+    return Bar(title, each["from"], seconds, each["outcome"], round(min(left, WIDTH - 2), 1), round(width, 1))
+
+
+def _moment(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
+
+
+def _standing(verification: Verification) -> str:
+    return f"{verification.state}; what is there {'holds' if verification.holds else 'does not hold'}"
+
+
+def _part(name: str) -> str:
+    return resources.files("runbook_lib").joinpath("templates", name).read_text()
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names what may stand inline (https://www.w3.org/TR/CSP3/#grammardef-hash-source)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
