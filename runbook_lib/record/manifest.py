@@ -71,10 +71,18 @@ def statement(run: Run, chain: Chain | None = None) -> dict[str, Any]:
             "phases": {str(phase.phase.number): phase.outcome for phase in summary.phases},
             "results": results(summary),
             "events": len(run.events.read()),
-            "overview": overview.OVERVIEW.dump_python(overview.of(summary, size), mode="json"),
+            "overview": seen_over(summary, size),
             "chain": asdict(chain) if chain else None,
         },
     }
+
+
+def seen_over(summary: RunSummary, size: int) -> dict[str, Any] | None:
+    """The overview of a run whose events.jsonl has `size` bytes; None where there can be none, for lists do without."""
+    try:
+        return dict(overview.OVERVIEW.dump_python(overview.of(summary, size), mode="json"))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def results(summary: RunSummary) -> dict[str, str]:

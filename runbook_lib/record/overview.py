@@ -14,6 +14,8 @@ VERSION: Final = 1
 """Of the form below; an overview of another version is made anew from the run's events."""
 LOAD: Final = "load"
 """Under which name a load test's numbers stand among the facts of its step."""
+_SPOKEN: Final = ("passed", "failed")
+"""How a phase or a step ended whose time or numbers say something."""
 LONGEST: Final = 2_000
 """How many characters of what an item said are kept."""
 
@@ -37,7 +39,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Overview:
-    """One run: `size` is that of events.jsonl in bytes when it was made; `seconds` are by the phase's number."""
+    """One run: `size` is that of events.jsonl in bytes when it was made.
+
+    `seconds` are by the phase's number, of phases whose gate spoke; `items` and `loads` are by the item's id.
+    """
 
     version: int
     size: int
@@ -66,7 +71,7 @@ def of(summary: RunSummary, size: int) -> Overview:
             "commit": summary.opened.get("commit", ""),
             "started": summary.started,
             "outcome": summary.outcome,
-            "seconds": {phase.phase.number: phase.seconds for phase in summary.phases},
+            "seconds": {each.phase.number: each.seconds for each in summary.phases if each.outcome in _SPOKEN},
             "items": {id: Item(str(item["status"]), _said(item)) for id, item in summary.items.items()},
             "loads": {id: load for id, item in summary.items.items() if (load := _load(item)) is not None},
         }
@@ -82,7 +87,7 @@ def _load(item: Mapping[str, Any]) -> Load | None:
     """The item's last load test that came to a verdict; an inconclusive one measured nothing."""
     for step in reversed(item["steps"]):
         fact = (step.get("facts") or {}).get(LOAD)
-        if fact and step["status"] in ("passed", "failed"):
+        if fact and step["status"] in _SPOKEN:
             try:
                 return Load(throughput=fact["sustained"], p95=fact["p95"], errors=fact["errors"])
             except (KeyError, TypeError, ValueError):

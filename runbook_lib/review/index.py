@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ from filelock import FileLock
 from runbook_lib.errors import RecordError
 from runbook_lib.home import home
 from runbook_lib.record import manifest, overview
-from runbook_lib.record.archive import Run, runs
+from runbook_lib.record.archive import Run
 from runbook_lib.record.overview import OVERVIEW, Overview
 from runbook_lib.record.summary import summarize
 
@@ -21,25 +24,33 @@ if TYPE_CHECKING:
     import sqlite3
 
 NAME: Final = ".index.sqlite"
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Raised with every change of the tables: an index of another schema is made anew."""
+SAID_BY_A_RUN: Final = 1_000
+"""How many texts of one run are told apart: a text's number is its run's times this, and its place in the run."""
 TABLES: Final = f"""
-CREATE TABLE runs (environment TEXT, run TEXT, stamp TEXT NOT NULL, overview TEXT, fault TEXT NOT NULL,
-                   PRIMARY KEY (environment, run));
-CREATE VIRTUAL TABLE said USING fts5(environment UNINDEXED, run UNINDEXED, item UNINDEXED, text);
-CREATE TABLE texts (document INTEGER PRIMARY KEY, environment TEXT, run TEXT);
-CREATE INDEX texts_of_run ON texts (environment, run);
+CREATE TABLE runs (id INTEGER PRIMARY KEY, environment TEXT NOT NULL, run TEXT NOT NULL, stamp TEXT NOT NULL,
+                   fault TEXT NOT NULL, release TEXT, started TEXT, outcome TEXT, counts TEXT,
+                   seconds TEXT, statuses TEXT, UNIQUE (environment, run));
+CREATE TABLE loads (run INTEGER NOT NULL, item TEXT NOT NULL, throughput REAL, p95 REAL, errors REAL,
+                    PRIMARY KEY (run, item)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE said USING fts5(item UNINDEXED, text);
 PRAGMA user_version = {SCHEMA};
 """
+Key = tuple[str, str]
+"""An environment and the id of a run."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A run in the index: its overview, or the `fault` that keeps it from being read."""
+    """A run in the index, or the `fault` that keeps it from being read; `counts` says how many items have a status."""
 
     environment: str
     run: str
-    overview: Overview | None
+    release: str
+    started: str
+    outcome: str
+    counts: str
     fault: str
 
 
@@ -53,25 +64,73 @@ class Hit:
     snippet: str
 
 
+@dataclass(frozen=True)
+class Load:
+    """A load test of a run: requests a second sustained, p95 in milliseconds, share of errors from 0 to 1."""
+
+    run: str
+    release: str
+    item: str
+    throughput: float
+    p95: float
+    errors: float
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A run's seconds by the phase's number, and the status of each item by its id."""
+
+    run: str
+    seconds: Mapping[int, float]
+    statuses: Mapping[str, str]
+
+
 def entries(environment: str = "") -> tuple[Entry, ...]:
-    """All runs, or an environment's, oldest first, after the index was brought up to date."""
+    """All runs, or an environment's, oldest first."""
+    columns = "environment, run, coalesce(release, ''), coalesce(started, ''), coalesce(outcome, ''),"
     rows = _rows(
-        "SELECT environment, run, overview, fault FROM runs WHERE ? IN ('', environment) ORDER BY run, environment",
+        f"SELECT {columns} coalesce(counts, ''), fault FROM runs"  # noqa: S608
+        " WHERE ? IN ('', environment) ORDER BY run, environment",
         (environment,),
     )
+    return tuple(Entry(*row) for row in rows)
+
+
+def loads(environment: str) -> tuple[Load, ...]:
+    """The load tests of an environment's runs that came to a verdict, oldest run first."""
+    rows = _rows(
+        "SELECT runs.run, release, item, throughput, p95, errors FROM loads JOIN runs ON runs.id = loads.run"
+        " WHERE environment = ? ORDER BY runs.run, item",
+        (environment,),
+    )
+    return tuple(Load(*row) for row in rows)
+
+
+def details(environment: str, newest: int) -> tuple[Detail, ...]:
+    """The `newest` runs of an environment that could be read, oldest first."""
+    rows = _rows(
+        "SELECT run, seconds, statuses FROM runs WHERE environment = ? AND fault = '' ORDER BY run DESC LIMIT ?",
+        (environment, newest),
+    )
     return tuple(
-        Entry(env, run, OVERVIEW.validate_json(text) if text else None, fault) for env, run, text, fault in rows
+        Detail(run, {int(phase): each for phase, each in json.loads(seconds).items()}, json.loads(statuses))
+        for run, seconds, statuses in reversed(rows)
     )
 
 
 def search(text: str, environment: str = "", limit: int = 20) -> tuple[Hit, ...]:
-    """The newest items that said all words of `text`, which is never read as a query; none where it has no word."""
+    """The items that said all words of `text`, those of the run that was changed last first.
+
+    `text` is never read as a query; nothing is found where it has no word.
+    """
     query = quoted(text)
     if not query:
         return ()
+    # CROSS, so that the texts are gone through newest first, and no more of them than are shown.
     rows = _rows(
-        "SELECT environment, run, item, snippet(said, 3, '', '', '…', 24) FROM said"
-        " WHERE said MATCH ? AND ? IN ('', environment) ORDER BY run DESC, environment, item LIMIT ?",
+        "SELECT environment, runs.run, item, snippet(said, 1, '', '', '…', 24)"  # noqa: S608
+        f" FROM said CROSS JOIN runs ON runs.id = said.rowid / {SAID_BY_A_RUN}"
+        " WHERE said MATCH ? AND ? IN ('', environment) ORDER BY said.rowid DESC LIMIT ?",
         (query, environment, limit),
     )
     return tuple(Hit(*row) for row in rows)
@@ -127,58 +186,80 @@ def _open(path: Path) -> sqlite3.Connection:
             if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise sqlite3.DatabaseError("of another schema")
             database.executescript(TABLES)
-        _update(database)
+        _update(database, path.parent)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def _update(database: sqlite3.Connection) -> None:
+def _update(database: sqlite3.Connection, outputs: Path) -> None:
     """Read the runs that are new or changed since, and forget those that are gone."""
     known = {(env, run): stamp for env, run, stamp in database.execute("SELECT environment, run, stamp FROM runs")}
-    found = {(run.environment, run.id): (run, _stamp(run)) for run in runs()}
+    found = dict(_found(outputs))
+    changed = [key for key, stamp in found.items() if known.get(key) != stamp]
     with database:
-        for key in known.keys() - found.keys():
+        for key in known.keys() - found.keys() | known.keys() & set(changed):
             _forget(database, key)
-        for key, (run, stamp) in found.items():
-            if known.get(key) != stamp:
-                _forget(database, key)
-                _add(database, run, stamp)
+        for key in sorted(changed, key=lambda key: key[::-1]):
+            _add(database, outputs, key, found[key])
 
 
-def _stamp(run: Run) -> str:
-    """The change times in nanoseconds and the sizes of the files that are read."""
-    stamps: list[tuple[int, int] | None] = []
-    for path in (run.folder / manifest.NAME, run.events.path):
-        try:
-            seen = path.stat()
-        except OSError:
-            stamps.append(None)
-        else:
-            stamps.append((seen.st_mtime_ns, seen.st_size))
-    return json.dumps(stamps)
+def _found(outputs: Path) -> Iterator[tuple[Key, str]]:
+    """Every run of the archive, and the change times in nanoseconds and sizes of the files that are read of it."""
+    # By strings, for thousands of runs are looked at each time.
+    for environment in _folders(str(outputs)):
+        for run in _folders(environment.path):
+            events = _stamp(f"{run.path}/events.jsonl")
+            if events:
+                yield (environment.name, run.name), f"{events} {_stamp(f'{run.path}/{manifest.NAME}')}"
 
 
-def _forget(database: sqlite3.Connection, key: tuple[str, str]) -> None:
-    gone = "SELECT document FROM texts WHERE environment = ? AND run = ?"
-    database.execute(f"DELETE FROM said WHERE rowid IN ({gone})", key)  # noqa: S608
-    database.execute("DELETE FROM texts WHERE environment = ? AND run = ?", key)
-    database.execute("DELETE FROM runs WHERE environment = ? AND run = ?", key)
+def _folders(path: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(path) as within:
+        yield from (entry for entry in within if entry.is_dir())
 
 
-def _add(database: sqlite3.Connection, run: Run, stamp: str) -> None:
-    key = (run.environment, run.id)
+def _stamp(path: str) -> str:
     try:
-        seen, fault = _read(run), ""
+        seen = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return ""
+    return f"{seen.st_mtime_ns} {seen.st_size}"
+
+
+def _forget(database: sqlite3.Connection, key: Key) -> None:
+    (id,) = database.execute("SELECT id FROM runs WHERE environment = ? AND run = ?", key).fetchone()
+    texts = (id * SAID_BY_A_RUN, (id + 1) * SAID_BY_A_RUN - 1)
+    database.execute("DELETE FROM said WHERE rowid BETWEEN ? AND ?", texts)
+    database.execute("DELETE FROM loads WHERE run = ?", (id,))
+    database.execute("DELETE FROM runs WHERE id = ?", (id,))
+
+
+def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> None:
+    try:
+        seen = _read(Run(outputs.joinpath(*key)))
     except (RecordError, OSError, ValueError, KeyError, TypeError) as error:
-        seen, fault = None, str(error)
-    text = OVERVIEW.dump_json(seen).decode() if seen else None
-    database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?)", (*key, stamp, text, fault))
-    for id, item in seen.items.items() if seen else ():
-        words = item.said.encode("utf-8", "replace").decode()
-        row = database.execute("INSERT INTO said VALUES (?, ?, ?, ?)", (*key, id, words)).lastrowid
-        database.execute("INSERT INTO texts VALUES (?, ?, ?)", (row, *key))
+        database.execute(
+            "INSERT INTO runs (environment, run, stamp, fault) VALUES (?, ?, ?, ?)", (*key, stamp, str(error))
+        )
+        return
+    statuses = {id: item.status for id, item in seen.items.items()}
+    counts = ", ".join(f"{number} {status}" for status, number in Counter(statuses.values()).items())
+    plain = (seen.release, seen.started, seen.outcome, counts, json.dumps(seen.seconds), json.dumps(statuses))
+    id = database.execute(
+        "INSERT INTO runs VALUES (NULL, ?, ?, ?, '', ?, ?, ?, ?, ?, ?)", (*key, stamp, *plain)
+    ).lastrowid
+    assert id is not None
+    texts = enumerate(list(seen.items.items())[:SAID_BY_A_RUN], id * SAID_BY_A_RUN)
+    database.executemany(
+        "INSERT INTO said (rowid, item, text) VALUES (?, ?, ?)",
+        ((number, item, each.said.encode("utf-8", "replace").decode()) for number, (item, each) in texts),
+    )
+    database.executemany(
+        "INSERT INTO loads VALUES (?, ?, ?, ?, ?)",
+        ((id, item, load.throughput, load.p95, load.errors) for item, load in seen.loads.items()),
+    )
 
 
 def _read(run: Run) -> Overview:

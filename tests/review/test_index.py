@@ -32,8 +32,8 @@ def names() -> list[str]:
 def test_a_run_is_listed_and_found_by_what_an_item_said(one):
     (entry,) = index.entries("mini")
     assert (entry.run, entry.fault) == (one.id, "")
-    assert entry.overview is not None
-    assert entry.overview.release == "v1"
+    assert entry.release == "v1"
+    assert entry.counts == "4 passed"
     assert {hit.item for hit in index.search("Is sound")} >= {"3.2"}
     assert index.search("Is sound", "another") == ()
     assert index.entries("another") == ()
@@ -44,9 +44,9 @@ def test_the_manifest_is_read_and_not_the_events_where_it_tells_of_all(one):
     statement = json.loads(path.read_bytes())
     statement["predicate"]["overview"]["release"] = "as the manifest says"
     path.write_text(json.dumps(statement))
-    assert index.entries()[0].overview.release == "as the manifest says"
+    assert index.entries()[0].release == "as the manifest says"
     one.events.append("run resumed")
-    assert index.entries()[0].overview.release == "v1"
+    assert index.entries()[0].release == "v1"
 
 
 def test_runs_come_and_go(one):
@@ -77,7 +77,7 @@ def test_an_index_that_lacks_a_table_is_made_anew(one, mini):
 def test_an_index_of_another_schema_is_made_anew(one, mini):
     index.entries()
     database = sqlite3.connect(mini.outputs / index.NAME)
-    database.executescript("DROP TABLE texts; PRAGMA user_version = 999")
+    database.executescript("DROP TABLE loads; PRAGMA user_version = 999")
     database.close()
     assert names() == [one.id]
 
@@ -88,6 +88,26 @@ def test_a_run_that_cannot_be_read_is_listed_and_breaks_no_other(one):
     (other / "events.jsonl").write_text("not an event\n")
     entries = index.entries()
     assert [(entry.run, bool(entry.fault)) for entry in entries] == [(one.id, False), ("zz-other", True)]
+
+
+def test_a_run_that_was_changed_is_found_first_and_once(one):
+    other = one.folder.with_name("zz-other")
+    shutil.copytree(one.folder, other)
+    assert [hit.run for hit in index.search("sound", limit=1)] == ["zz-other"]
+    one.events.append("run resumed")
+    assert {entry.outcome for entry in index.entries() if entry.run == one.id} == {"open"}
+    assert [hit.run for hit in index.search("sound", limit=1)] == [one.id]
+    assert len({(hit.run, hit.item) for hit in index.search("sound")}) == len(index.search("sound"))
+
+
+def test_what_steers_a_terminal_is_shown_as_text(one):
+    path = one.folder / manifest.NAME
+    statement = json.loads(path.read_bytes())
+    statement["predicate"]["overview"]["items"]["3.2"]["said"] = "red \x1b[31m alarm"
+    path.write_text(json.dumps(statement))
+    said = subprocess.run([RUNBOOK, "search", "alarm"], capture_output=True, text=True, check=True).stdout
+    assert "alarm" in said
+    assert "\x1b" not in said
 
 
 def test_two_processes_at_once(one):
