@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.record.masking import Mask
@@ -66,6 +69,24 @@ def html(page: Page) -> str:
     return templates().get_template("page.html").render(page=page)
 
 
+def standalone(name: str, **given: Any) -> str:
+    """A page for reviewing: its template `name` given what it shows, with its style and script inline.
+
+    Its Content-Security-Policy lets nothing else run, and nothing be asked for from anywhere.
+    """
+    style = _part("standalone.css") + _part(f"{name}.css")
+    return templates().get_template(f"{name}.html").render(style=style, script=_part(f"{name}.js"), **given)
+
+
+def _part(name: str) -> str:
+    return resources.files("runbook_lib").joinpath("templates", name).read_text()
+
+
+def csp(text: str) -> str:
+    """As a Content-Security-Policy names what may stand inline (https://www.w3.org/TR/CSP3/#grammardef-hash-source)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
 @cache
 def templates() -> jinja2.Environment:
     """Where every page is made: what is put into HTML is escaped, and a name that is not given is an error."""
@@ -79,7 +100,8 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.filters |= {"plain": plain, "fence": fence, "cell": cell}
+    templates.filters |= {"plain": plain, "fence": fence, "cell": cell, "csp": csp}
+    templates.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     templates.tests["address"] = is_address
     return templates
 

@@ -248,10 +248,10 @@ def _environment(run: Run) -> Environment:
 
 
 def _refresh(run: Run) -> None:
-    """Bring the run's review up to date, or say why not."""
-    from runbook_lib.review import page
+    """Bring the run's review and the page of all runs up to date, or say why not."""
+    from runbook_lib.review import page, runs_page
 
-    if said := page.refresh(run):
+    for said in filter(None, (page.refresh(run), runs_page.refresh())):
         typer.echo(said, err=True)
 
 

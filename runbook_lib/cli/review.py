@@ -38,6 +38,71 @@ def diff(
 
 
 @app.command()
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Words that an item said, all of them.")],
+    environment: Annotated[str, typer.Option("--env", metavar="ENV", help="Only this environment's runs.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many are shown at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Find what items said, over all runs. Those of the run that was changed last first.
+
+    Exit codes: 0 something was found; 1 nothing was.
+    """
+    from dataclasses import asdict
+
+    from runbook_lib.review import index
+    from runbook_lib.terminal import visible
+
+    hits = index.search(text, environment, limit)
+    if as_json:
+        print_json([asdict(hit) for hit in hits])
+    else:
+        for hit in hits:
+            typer.echo(visible(f"{hit.environment}/{hit.run}  {hit.item}  {' '.join(hit.snippet.split())}"))
+    if not hits:
+        where = f"in the runs of {environment}" if environment else "in any run"
+        typer.echo(f"Nothing found {where}. Try fewer or other words; `runbook list` names the runs.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def trend(
+    environment: Annotated[str, typer.Argument(metavar="ENV", help="The environment whose runs are looked through.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show how load tests, items and times change over the runs. Each test beside the median of those before it.
+
+    Exit codes: 0 there are runs; 2 the environment has none.
+    """
+    from dataclasses import asdict
+
+    from runbook_lib.errors import ConfigurationError
+    from runbook_lib.review import trend as trends
+    from runbook_lib.terminal import visible
+
+    found = trends.of(environment)
+    if not found.runs:
+        raise ConfigurationError(f"No run of '{environment}' can be read; `runbook list` names those that exist.")
+    if as_json:
+        print_json(asdict(found))
+        return
+    for line in trends.lines(found):
+        typer.echo(visible(line))
+
+
+@app.command("index")
+def write_index() -> None:
+    """Write outputs/index.html, all runs on one page. It is written at a run's end too, and at the sealing."""
+    from runbook_lib.errors import ConfigurationError
+    from runbook_lib.review import runs_page
+
+    try:
+        typer.echo(runs_page.write())
+    except OSError as error:
+        raise ConfigurationError(f"{runs_page.NAME} cannot be written: {error.strerror}.") from error
+
+
+@app.command()
 def review(
     run: RunName,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Else review.html in the run's folder.")] = None,

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from runbook_lib.errors import RecordError
 from runbook_lib.load.verdict import Judged
-from runbook_lib.record import archive
+from runbook_lib.record import archive, overview
 
-FACT: Final = "load"
-"""Under which name a load test's numbers stand among the facts of its step."""
+FACT: Final = overview.LOAD
 COMPARED: Final = 5
 """How many earlier tests a test is compared with."""
 LOOKED_AT: Final = 50

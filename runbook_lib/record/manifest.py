@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from runbook_lib.errors import RecordError
+from runbook_lib.record import overview
 from runbook_lib.record.archive import Run, write_atomically
 from runbook_lib.record.envelope import STATEMENT
 from runbook_lib.record.summary import RunSummary, summarize
@@ -56,6 +57,7 @@ def write(run: Run, chain: Chain | None = None) -> Path:
 
 def statement(run: Run, chain: Chain | None = None) -> dict[str, Any]:
     """The statement: subjects are the notebooks, the evidence and the events; the predicate says what was run."""
+    size = run.events.path.stat().st_size
     summary = summarize(run)
     return {
         "_type": STATEMENT,
@@ -69,9 +71,18 @@ def statement(run: Run, chain: Chain | None = None) -> dict[str, Any]:
             "phases": {str(phase.phase.number): phase.outcome for phase in summary.phases},
             "results": results(summary),
             "events": len(run.events.read()),
+            "overview": seen_over(summary, size),
             "chain": asdict(chain) if chain else None,
         },
     }
+
+
+def seen_over(summary: RunSummary, size: int) -> dict[str, Any] | None:
+    """The overview of a run whose events.jsonl has `size` bytes; None where there can be none, for lists do without."""
+    try:
+        return dict(overview.OVERVIEW.dump_python(overview.of(summary, size), mode="json"))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def results(summary: RunSummary) -> dict[str, str]:

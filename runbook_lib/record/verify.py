@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runbook_lib.errors import RecordError
 from runbook_lib.home import home
-from runbook_lib.record import approval, archive, manifest, seal
+from runbook_lib.record import approval, archive, manifest, overview, seal
 from runbook_lib.record import envelope as envelopes
 from runbook_lib.record.archive import SETTINGS, Run, Way
 from runbook_lib.record.attestation import APPROVED
@@ -190,6 +190,8 @@ def _sealing(run: Run) -> Iterator[str]:
     if not seal.is_sealed(run):
         yield f"{seal.ENVELOPE} is missing: it was removed, or the sealing was cut off (then: runbook seal {run})"
     told = {**summary.opened, "outcome": summary.outcome, "results": manifest.results(summary)}
+    if (predicate.get("overview") or {}).get("version") == overview.VERSION:
+        told["overview"] = manifest.seen_over(summary, run.events.path.stat().st_size)
     for name in (name for name in told if predicate.get(name) != told[name]):
         yield f"what the manifest says of the run's {name} is not what the events say"
 

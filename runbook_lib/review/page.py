@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from runbook_lib import checklist
 from runbook_lib.card import ICONS, shorten
 from runbook_lib.errors import RecordError
-from runbook_lib.pages import templates
+from runbook_lib.pages import standalone
 from runbook_lib.record import keys
 from runbook_lib.record.archive import Run, write_atomically
 from runbook_lib.record.attestation import APPROVED
@@ -64,7 +61,6 @@ def refresh(run: Run) -> str:
 def html(run: Run, trust: Trust) -> str:
     """The review; whatever a target sent is text in it, never markup."""
     made, verification = datetime.now(UTC).isoformat(timespec="seconds"), verify(run, trust)
-    style, script = _part("review.css"), _part("review.js")
     given: dict[str, Any] = {"summary": None, "missing": verification.faults}
     try:
         events, summary = run.events.read(), signed_off(summarize(run), trust)
@@ -72,22 +68,15 @@ def html(run: Run, trust: Trust) -> str:
         given["missing"] = [str(error), *verification.faults]
     else:
         given = _content(run, summary, events)
-    return (
-        templates()
-        .get_template("review.html")
-        .render(
-            run=run,
-            made=made,
-            verification=verification,
-            standing=_standing(verification),
-            icons=ICONS,
-            style=style,
-            script=script,
-            style_hash=_hash(style),
-            script_hash=_hash(script),
-            shorten=shorten,
-            **given,
-        )
+    return standalone(
+        "review",
+        run=run,
+        made=made,
+        verification=verification,
+        standing=_standing(verification),
+        icons=ICONS,
+        shorten=shorten,
+        **given,
     )
 
 
@@ -173,12 +162,3 @@ def _moment(time: str) -> float:
 
 def _standing(verification: Verification) -> str:
     return f"{verification.state}; what is there {'holds' if verification.holds else 'does not hold'}"
-
-
-def _part(name: str) -> str:
-    return resources.files("runbook_lib").joinpath("templates", name).read_text()
-
-
-def _hash(text: str) -> str:
-    """As a Content-Security-Policy names what may stand inline (https://www.w3.org/TR/CSP3/#grammardef-hash-source)."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

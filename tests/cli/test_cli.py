@@ -65,7 +65,19 @@ def test_the_readme_shows_the_help_as_it_is():
 
 def test_every_command_is_named_in_the_help_and_has_its_own():
     names = set(typer.main.get_command(app).commands) - {"sandbox"}
-    of_the_record = {"attest", "waive", "approve", "keygen", "seal", "sign", "verify", "diff"}
+    of_the_record = {
+        "attest",
+        "waive",
+        "approve",
+        "keygen",
+        "seal",
+        "sign",
+        "verify",
+        "diff",
+        "search",
+        "trend",
+        "index",
+    }
     assert {"run", "rollback", "plan", "backup", "load", "list", "show", "init", "lab", "demo"} | of_the_record == names
     for arguments in [*([name] for name in names), *(["sandbox", name] for name in ("up", "down", "status"))]:
         completed = runbook(*arguments, "--help")

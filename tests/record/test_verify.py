@@ -326,6 +326,22 @@ def in_the_predicate(**said):
     return change
 
 
+def test_the_manifests_overview_is_held_against_the_events(roles):
+    run = roles.sealed()
+    seen = manifest.read(run)["predicate"]["overview"]
+    in_the_predicate(overview=seen | {"release": "another"})(run.folder)
+    assert verify.verify(run, roles.trust).faults == (
+        "what the manifest says of the run's overview is not what the events say",
+    )
+
+
+def test_a_manifest_without_an_overview_or_with_one_of_another_version_holds(roles):
+    run = roles.sealed()
+    for seen in (None, {"version": 0}):
+        in_the_predicate(overview=seen)(run.folder)
+        assert verify.verify(run, roles.trust).faults == ()
+
+
 @pytest.mark.parametrize("name", ["commit", "operator", "outcome"])
 def test_what_the_manifest_says_is_held_against_the_events(roles, name):
     run = roles.sealed()

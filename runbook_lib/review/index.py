@@ -1,0 +1,274 @@
+"""The index of all runs, with full text, in SQLite beside the archive. It is derived and may be deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock
+
+from runbook_lib.errors import RecordError
+from runbook_lib.home import home
+from runbook_lib.record import manifest, overview
+from runbook_lib.record.archive import Run
+from runbook_lib.record.overview import OVERVIEW, Overview
+from runbook_lib.record.summary import summarize
+
+if TYPE_CHECKING:
+    import sqlite3
+
+NAME: Final = ".index.sqlite"
+SCHEMA: Final = 2
+"""Raised with every change of the tables: an index of another schema is made anew."""
+SAID_BY_A_RUN: Final = 1_000
+"""How many texts of one run are told apart: a text's number is its run's times this, and its place in the run."""
+TABLES: Final = f"""
+CREATE TABLE runs (id INTEGER PRIMARY KEY, environment TEXT NOT NULL, run TEXT NOT NULL, stamp TEXT NOT NULL,
+                   fault TEXT NOT NULL, release TEXT, started TEXT, outcome TEXT, counts TEXT,
+                   seconds TEXT, statuses TEXT, UNIQUE (environment, run));
+CREATE TABLE loads (run INTEGER NOT NULL, item TEXT NOT NULL, throughput REAL, p95 REAL, errors REAL,
+                    PRIMARY KEY (run, item)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE said USING fts5(item UNINDEXED, text);
+PRAGMA user_version = {SCHEMA};
+"""
+Key = tuple[str, str]
+"""An environment and the id of a run."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run in the index, or the `fault` that keeps it from being read; `counts` says how many items have a status."""
+
+    environment: str
+    run: str
+    release: str
+    started: str
+    outcome: str
+    counts: str
+    fault: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An item whose words were found: `snippet` is what it said around them."""
+
+    environment: str
+    run: str
+    item: str
+    snippet: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load test of a run: requests a second sustained, p95 in milliseconds, share of errors from 0 to 1."""
+
+    run: str
+    release: str
+    item: str
+    throughput: float
+    p95: float
+    errors: float
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A run's seconds by the phase's number, and the status of each item by its id."""
+
+    run: str
+    seconds: Mapping[int, float]
+    statuses: Mapping[str, str]
+
+
+def entries(environment: str = "") -> tuple[Entry, ...]:
+    """All runs, or an environment's, oldest first."""
+    columns = "environment, run, coalesce(release, ''), coalesce(started, ''), coalesce(outcome, ''),"
+    rows = _rows(
+        f"SELECT {columns} coalesce(counts, ''), fault FROM runs"  # noqa: S608
+        " WHERE ? IN ('', environment) ORDER BY run, environment",
+        (environment,),
+    )
+    return tuple(Entry(*row) for row in rows)
+
+
+def loads(environment: str) -> tuple[Load, ...]:
+    """The load tests of an environment's runs that came to a verdict, oldest run first."""
+    rows = _rows(
+        "SELECT runs.run, release, item, throughput, p95, errors FROM loads JOIN runs ON runs.id = loads.run"
+        " WHERE environment = ? ORDER BY runs.run, item",
+        (environment,),
+    )
+    return tuple(Load(*row) for row in rows)
+
+
+def details(environment: str, newest: int) -> tuple[Detail, ...]:
+    """The `newest` runs of an environment that could be read, oldest first."""
+    rows = _rows(
+        "SELECT run, seconds, statuses FROM runs WHERE environment = ? AND fault = '' ORDER BY run DESC LIMIT ?",
+        (environment, newest),
+    )
+    return tuple(
+        Detail(run, {int(phase): each for phase, each in json.loads(seconds).items()}, json.loads(statuses))
+        for run, seconds, statuses in reversed(rows)
+    )
+
+
+def search(text: str, environment: str = "", limit: int = 20) -> tuple[Hit, ...]:
+    """The items that said all words of `text`, those of the run that was changed last first.
+
+    `text` is never read as a query; nothing is found where it has no word.
+    """
+    query = quoted(text)
+    if not query:
+        return ()
+    # CROSS, so that the texts are gone through newest first, and no more of them than are shown.
+    rows = _rows(
+        "SELECT environment, runs.run, item, snippet(said, 1, '', '', '…', 24)"  # noqa: S608
+        f" FROM said CROSS JOIN runs ON runs.id = said.rowid / {SAID_BY_A_RUN}"
+        " WHERE said MATCH ? AND ? IN ('', environment) ORDER BY said.rowid DESC LIMIT ?",
+        (query, environment, limit),
+    )
+    return tuple(Hit(*row) for row in rows)
+
+
+def quoted(text: str) -> str:
+    """`text` as a query of FTS5: each word a string (https://www.sqlite.org/fts5.html, section 3.1)."""
+    words = text.replace("\0", " ").encode("utf-8", "replace").decode().split()
+    return " ".join('"' + word.replace('"', '""') + '"' for word in words)
+
+
+def _rows(query: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
+    """What the index, brought up to date, answers; one process at a time. A damaged one is made anew, once.
+
+    Raises RecordError where it cannot be written or made.
+    """
+    import sqlite3
+
+    path = home().outputs / NAME
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        try:
+            try:
+                return _ask(path, query, parameters)
+            except sqlite3.DatabaseError as error:
+                if not _to_blame(error):
+                    raise
+                for suffix in ("", "-journal"):
+                    Path(f"{path}{suffix}").unlink(missing_ok=True)
+                return _ask(path, query, parameters)
+        except sqlite3.DatabaseError as error:
+            raise RecordError(f"{path}: the index cannot be brought up to date: {error}") from error
+
+
+def _to_blame(error: sqlite3.DatabaseError) -> bool:
+    """Whether the index is damaged or lacks a table; a full disk or a file that may not be written is no such thing."""
+    import sqlite3
+
+    return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
+
+
+def _ask(path: Path, query: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
+    with closing(_open(path)) as database:
+        return database.execute(query, parameters).fetchall()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    import sqlite3
+
+    database = sqlite3.connect(path)
+    try:
+        if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
+            if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise sqlite3.DatabaseError("of another schema")
+            database.executescript(TABLES)
+        _update(database, path.parent)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _update(database: sqlite3.Connection, outputs: Path) -> None:
+    """Read the runs that are new or changed since, and forget those that are gone."""
+    known = {(env, run): stamp for env, run, stamp in database.execute("SELECT environment, run, stamp FROM runs")}
+    found = dict(_found(outputs))
+    changed = [key for key, stamp in found.items() if known.get(key) != stamp]
+    with database:
+        for key in known.keys() - found.keys() | known.keys() & set(changed):
+            _forget(database, key)
+        for key in sorted(changed, key=lambda key: key[::-1]):
+            _add(database, outputs, key, found[key])
+
+
+def _found(outputs: Path) -> Iterator[tuple[Key, str]]:
+    """Every run of the archive, and the change times in nanoseconds and sizes of the files that are read of it."""
+    # By strings, for thousands of runs are looked at each time.
+    for environment in _folders(str(outputs)):
+        for run in _folders(environment.path):
+            events = _stamp(f"{run.path}/events.jsonl")
+            if events:
+                yield (environment.name, run.name), f"{events} {_stamp(f'{run.path}/{manifest.NAME}')}"
+
+
+def _folders(path: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(path) as within:
+        yield from (entry for entry in within if entry.is_dir())
+
+
+def _stamp(path: str) -> str:
+    try:
+        seen = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return ""
+    return f"{seen.st_mtime_ns} {seen.st_size}"
+
+
+def _forget(database: sqlite3.Connection, key: Key) -> None:
+    (id,) = database.execute("SELECT id FROM runs WHERE environment = ? AND run = ?", key).fetchone()
+    texts = (id * SAID_BY_A_RUN, (id + 1) * SAID_BY_A_RUN - 1)
+    database.execute("DELETE FROM said WHERE rowid BETWEEN ? AND ?", texts)
+    database.execute("DELETE FROM loads WHERE run = ?", (id,))
+    database.execute("DELETE FROM runs WHERE id = ?", (id,))
+
+
+def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> None:
+    try:
+        seen = _read(Run(outputs.joinpath(*key)))
+    except (RecordError, OSError, ValueError, KeyError, TypeError) as error:
+        database.execute(
+            "INSERT INTO runs (environment, run, stamp, fault) VALUES (?, ?, ?, ?)", (*key, stamp, str(error))
+        )
+        return
+    statuses = {id: item.status for id, item in seen.items.items()}
+    counts = ", ".join(f"{number} {status}" for status, number in Counter(statuses.values()).items())
+    plain = (seen.release, seen.started, seen.outcome, counts, json.dumps(seen.seconds), json.dumps(statuses))
+    id = database.execute(
+        "INSERT INTO runs VALUES (NULL, ?, ?, ?, '', ?, ?, ?, ?, ?, ?)", (*key, stamp, *plain)
+    ).lastrowid
+    assert id is not None
+    texts = enumerate(list(seen.items.items())[:SAID_BY_A_RUN], id * SAID_BY_A_RUN)
+    database.executemany(
+        "INSERT INTO said (rowid, item, text) VALUES (?, ?, ?)",
+        ((number, item, each.said.encode("utf-8", "replace").decode()) for number, (item, each) in texts),
+    )
+    database.executemany(
+        "INSERT INTO loads VALUES (?, ?, ?, ?, ?)",
+        ((id, item, load.throughput, load.p95, load.errors) for item, load in seen.loads.items()),
+    )
+
+
+def _read(run: Run) -> Overview:
+    """From the manifest where it tells of all events there are, else from the events."""
+    size = run.events.path.stat().st_size
+    try:
+        seen = OVERVIEW.validate_python(manifest.read(run)["predicate"]["overview"])
+    except (RecordError, KeyError, ValueError):
+        return overview.of(summarize(run), size)
+    if (seen.version, seen.size) == (overview.VERSION, size):
+        return seen
+    return overview.of(summarize(run), size)

@@ -1,0 +1,86 @@
+"""An archive of 10,000 runs, made from one real run: its index, what is asked of it, and the page of all runs.
+
+Run by hand: ``python tests/benchmarks/archive.py FOLDER``, FOLDER being that of a run, best of a whole demo. Asked: 500
+runs a second or more into a new index, under 0.2 s to bring it up to date after one more run, under 0.1 s for each
+question, and under 2 MB for index.html.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+RUNS = 10_000
+chance = random.Random(1)  # noqa: S311
+
+
+def vary(number: int, overview: dict[str, Any]) -> None:
+    """A release every 20 runs; an item in fifty fails; load tests scatter by a tenth."""
+    overview["release"] = f"v1.{number // 20}.0"
+    overview["outcome"] = chance.choice(("passed", "failed"))
+    for item in overview["items"].values():
+        item["status"] = chance.choices(("passed", "failed"), (49, 1))[0]
+        item["said"] += f"\nrun number {number}"
+    load = {"throughput": 500.0 * chance.uniform(0.9, 1.1), "p95": 20.0 * chance.uniform(0.9, 1.1), "errors": 0.0}
+    overview["loads"] = {"11.1.1": load}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def usual(work: Callable[[], object]) -> float:
+    """The median of five times."""
+    return median(seconds(work) for _ in range(5))
+
+
+def main() -> None:
+    """Make the archive, measure, and print."""
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["RUNBOOK_HOME"] = temporary
+        measure(Path(sys.argv[1]), Path(temporary) / "outputs" / "sandbox")
+
+
+def measure(source: Path, environment: Path) -> None:
+    """Multiply the run whose folder is `source`, and ask."""
+    from runbook_lib.record import manifest
+    from runbook_lib.record.archive import Run
+    from runbook_lib.review import index, runs_page, trend
+    from tests.many_runs import multiply
+
+    shutil.copytree(source, environment / "one")
+    run = Run(environment / "one")
+    manifest.write(run)
+    items = len(manifest.read(run)["predicate"]["overview"]["items"])
+    multiply(run, RUNS, vary)
+    cold = seconds(index.entries)
+    print(f"{RUNS} runs of {items} items, manifests of {(run.folder / manifest.NAME).stat().st_size / 1000:.0f} kB")
+    print(f"new index: {cold:.1f} s, {RUNS / cold:.0f} runs/s (asked: 500)")
+    print(f"its size: {(environment.parent / index.NAME).stat().st_size / 1e6:.0f} MB")
+    shutil.copytree(run.folder, environment / "zz-one-more")
+    print(f"up to date after one more run: {seconds(lambda: index.search('nowhere')):.3f} s (asked: 0.2)")
+    questions: dict[str, Callable[[], object]] = {
+        "search, a rare word": lambda: index.search("number 4711"),
+        "search, a word of every run": lambda: index.search("number"),
+        "list": index.entries,
+        "trend": lambda: trend.of("sandbox"),
+    }
+    for name, ask in questions.items():
+        print(f"{name}: {usual(ask):.3f} s (asked: 0.1)")
+    print(f"index.html: {usual(runs_page.write):.2f} s, {runs_page.write().stat().st_size / 1e6:.2f} MB (asked: 2)")
+
+
+if __name__ == "__main__":
+    main()
