@@ -20,6 +20,7 @@ FLOORS = [
     {"record"},
     {"pages", "kernel"},
     {"platforms", "load"},
+    {"review"},
     {"schedules"},
     {"checks"},
     {"exclusive"},

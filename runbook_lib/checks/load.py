@@ -12,6 +12,7 @@ from runbook_lib.checks.sessions import Sessions, Watch
 from runbook_lib.environment import BuiltInEngine, ClusterEngine, Environment, K6Engine, Request
 from runbook_lib.errors import Unanswerable, Waiting
 from runbook_lib.load import charts, history, surroundings
+from runbook_lib.load.comparison import SAMPLES
 from runbook_lib.load.history import Summary
 from runbook_lib.load.interface import Call, Engine, Profile, Result, hold
 from runbook_lib.load.verdict import Judged, Outcome, Verdict, judge
@@ -184,7 +185,9 @@ def finding(env: Environment, result: Result, *, item: str, use: processors.Use 
         evidence=(
             *charts.of(seen, before),
             *((surroundings.processors(use.seconds, use.cores),) if use is not None else ()),
-            Evidence("samples.parquet", result.samples.parquet(one.title for one in result.profile.calls)),
+            Evidence(
+                SAMPLES, result.samples.parquet((one.title for one in result.profile.calls), result.profile.load.held)
+            ),
         ),
         facts=now.fact(),
     )

@@ -19,7 +19,10 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="RUN", help="The run that it is compared with.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say what differs between two runs. Verdicts, what was seen and expected, settings, versions, cells.
+    """Say what differs between two runs. Verdicts, what was seen and expected, load, settings, versions, cells.
+
+    Times, run ids, ports and the like make no difference. Latencies under load are compared by the archived samples of
+    both runs; where they differ no more than chance can make them, that is only remarked.
 
     Exit codes: 0 nothing differs; 1 something does.
     """
@@ -27,14 +30,15 @@ def diff(
 
     from runbook_lib.record import archive
     from runbook_lib.review import difference
+    from runbook_lib.terminal import visible
 
-    changes = difference.compare(archive.find(before), archive.find(after))
+    found = difference.compare(archive.find(before), archive.find(after))
     if as_json:
-        print_json([asdict(change) for change in changes])
+        print_json(asdict(found))
     else:
-        for change in changes:
-            typer.echo(str(change))
-    raise typer.Exit(1 if changes else 0)
+        for change in (*found.changes, *found.remarks):
+            typer.echo(visible(str(change)))
+    raise typer.Exit(1 if found.changes else 0)
 
 
 @app.command()

@@ -84,13 +84,13 @@ def earlier(environment: str, item: str, like: Summary) -> tuple[tuple[str, Summ
             data = event.data
             if event.name != "step finished" or data.get("item") != item or data["status"] not in ("passed", "failed"):
                 continue
-            summary = _read((data.get("facts") or {}).get(FACT))
+            summary = read((data.get("facts") or {}).get(FACT))
             if summary is not None and summary.like(like):
                 found.append((run.id, summary))
     return tuple(found)
 
 
-def _read(fact: Mapping[str, Any] | None) -> Summary | None:
+def read(fact: Mapping[str, Any] | None) -> Summary | None:
     """None of what another version of the kit has written."""
     try:
         return Summary(**{**(fact or {}), "calls": tuple((fact or {})["calls"])})

@@ -229,13 +229,7 @@ class Result:
     @cached_property
     def held(self) -> Samples:
         """The samples that were due while the load stood still: those that are judged."""
-        import numpy as np
-
-        due = self.samples.rows["due"]
-        chosen = np.zeros(len(due), dtype=bool)
-        for begin, end, _ in self.profile.load.held:
-            chosen |= (due >= begin) & (due < end)
-        return self.samples.where(chosen)
+        return self.samples.due_within(self.profile.load.held)
 
     def percentile(self, *q: float) -> np.ndarray:
         """Exact percentiles (0 to 100) of the held latencies from when they were due, in milliseconds."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -63,6 +64,9 @@ FIELDS: Final = (
 """``due`` in seconds since the test began; ``lag`` (the generator came to it), ``sent`` (on a free connection),
 ``first`` (byte of the answer) and ``end`` in seconds since it was due; ``call`` is its place in the profile."""
 
+HELD: Final = b"runbook.held"
+"""Under which name a Parquet file says where its load stood still: begin and end in seconds, and the rate."""
+
 RECORD: Final = struct.Struct("<dffffIHBB")
 """One row as the generator writes it; the same bytes as :data:`FIELDS`."""
 
@@ -79,6 +83,16 @@ class Samples:
     def where(self, chosen: np.ndarray) -> Samples:
         """The rows that a mask chooses."""
         return Samples(self.rows[chosen])
+
+    def due_within(self, spans: Iterable[Sequence[float]]) -> Samples:
+        """The samples that were due within any of the spans: begin and end in seconds, whatever stands behind."""
+        import numpy as np
+
+        due = self.rows["due"]
+        chosen = np.zeros(len(due), dtype=bool)
+        for begin, end, *_ in spans:
+            chosen |= (due >= begin) & (due < end)
+        return self.where(chosen)
 
     @cached_property
     def failed(self) -> np.ndarray:
@@ -119,8 +133,14 @@ class Samples:
         counts = np.bincount(self.rows["outcome"], minlength=len(Outcome))
         return {outcome: int(counts[outcome]) for outcome in Outcome if counts[outcome]}
 
-    def parquet(self, titles: Iterable[str]) -> bytes:
-        """As a Parquet file, with the outcomes by their names and the calls by their `titles`."""
+    def parquet(self, titles: Iterable[str], held: Iterable[Sequence[float]] = ()) -> bytes:
+        """As a Parquet file, with the outcomes by their names and the calls by their `titles`.
+
+        Parameters
+        ----------
+        held:
+            Where the load stood still; it is kept with the file, for those who compare its percentiles.
+        """
         import numpy as np
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -130,8 +150,31 @@ class Samples:
         for name, texts in named.items():
             columns[name] = pa.DictionaryArray.from_arrays(columns[name].astype("int8"), texts)
         content = io.BytesIO()
-        pq.write_table(pa.table(columns), content, compression="zstd")
+        table = pa.table(columns).replace_schema_metadata({HELD: json.dumps([list(span) for span in held])})
+        pq.write_table(table, content, compression="zstd")
         return content.getvalue()
+
+
+def judged(content: bytes) -> Samples:
+    """The samples in what :meth:`Samples.parquet` has written that were due while the load stood still.
+
+    All of them, where the file does not say when that was. How a request ended is not read back. Raises ValueError
+    where `content` is no such file.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    wanted = [name for name, _ in FIELDS if name not in ("outcome", "call")]
+    try:
+        table = pq.read_table(io.BytesIO(content), columns=wanted)
+        rows = np.zeros(len(table), dtype=list(FIELDS))
+        for name in wanted:
+            rows[name] = table[name].to_numpy()
+        held = json.loads((table.schema.metadata or {}).get(HELD, b"[]"))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"is no file of load samples: {error}") from error
+    found = Samples(rows)
+    return found.due_within(held) if held else found
 
 
 def read(content: bytes) -> Samples:

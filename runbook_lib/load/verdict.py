@@ -135,13 +135,26 @@ def bootstrap(counts: np.ndarray, q: float, value: float) -> Estimate:
     counts:
         As :func:`by_block` gives them.
     """
+    return interval(resampled(counts, q), value)
+
+
+def resampled(counts: np.ndarray, q: float, seed: int = 0) -> np.ndarray:
+    """The `q`-th percentile, in milliseconds, of :data:`RESAMPLES` tests made of blocks drawn from this one."""
     import numpy as np
 
     edges, number = _edges(), len(counts)
-    drawn = np.random.default_rng(0).multinomial(number, [1 / number] * number, size=RESAMPLES)
-    resampled = np.cumsum(drawn.astype(np.float32) @ counts.astype(np.float32), axis=1)
-    at = (resampled < resampled[:, -1:] * q / 100.0).sum(axis=1).clip(0, len(edges) - 1)
-    low, high = np.percentile(edges[at], [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
+    drawn = np.random.default_rng(seed).multinomial(number, [1 / number] * number, size=RESAMPLES)
+    together = np.cumsum(drawn.astype(np.float32) @ counts.astype(np.float32), axis=1)
+    at = (together < together[:, -1:] * q / 100.0).sum(axis=1).clip(0, len(edges) - 1)
+    found: np.ndarray = edges[at]
+    return found
+
+
+def interval(drawn: np.ndarray, value: float) -> Estimate:
+    """`value` with the middle :data:`CONFIDENCE` per cent of what was drawn; never outside of it."""
+    import numpy as np
+
+    low, high = np.percentile(drawn, [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
     return Estimate(value, min(value, float(low)), max(value, float(high)))
 
 

@@ -57,3 +57,12 @@ def test_as_parquet_outcomes_and_calls_have_their_names():
 
 def test_every_outcome_has_a_text():
     assert len({outcome.text for outcome in Outcome}) == len(Outcome)
+
+
+def test_of_a_parquet_file_what_is_judged_is_read_back():
+    found = samples.read(b"".join(row(due=float(n), end=n / 1000.0) for n in range(10)))
+    assert samples.judged(found.parquet(["GET /a"], [(2.0, 5.0, 100.0)])).rows["due"].tolist() == [2.0, 3.0, 4.0]
+    whole = samples.judged(found.parquet(["GET /a"]))
+    assert whole.milliseconds == pytest.approx(found.milliseconds)
+    with pytest.raises(ValueError, match="no file of load samples"):
+        samples.judged(b"Withheld: this file held a secret")
