@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runbook_lib.errors import RecordError
+from runbook_lib.load.comparison import SAMPLES
 from runbook_lib.load.samples import Outcome
 from runbook_lib.record import manifest
 from runbook_lib.record.archive import Run
@@ -18,7 +19,6 @@ TEXT_SHOWN = 1500
 """Characters of one file."""
 TEXT_BUDGET, PICTURE_BUDGET = 600_000, 1_300_000
 """Bytes of a whole page, so that it stays under 3 MB whatever was archived."""
-SAMPLES = "samples.parquet"
 HARMLESS = (Outcome.ANSWERED, Outcome.ABANDONED)
 
 
