@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 RUNS = 10_000
-chance = random.Random(1)  # noqa: S311
+chance = random.Random(1)
 
 
 def vary(number: int, overview: dict[str, Any]) -> None:
