@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +24,19 @@ if TYPE_CHECKING:
     import sqlite3
 
 NAME: Final = ".index.sqlite"
-SCHEMA: Final = 2
+EVENTS: Final = "events.jsonl"
+SCHEMA: Final = 3
 """Raised with every change of the tables: an index of another schema is made anew."""
 SAID_BY_A_RUN: Final = 1_000
 """How many texts of one run are told apart: a text's number is its run's times this, and its place in the run."""
 TABLES: Final = f"""
 CREATE TABLE runs (id INTEGER PRIMARY KEY, environment TEXT NOT NULL, run TEXT NOT NULL, stamp TEXT NOT NULL,
                    fault TEXT NOT NULL, release TEXT, started TEXT, outcome TEXT, counts TEXT,
-                   seconds TEXT, statuses TEXT, UNIQUE (environment, run));
-CREATE TABLE loads (run INTEGER NOT NULL, item TEXT NOT NULL, throughput REAL, p95 REAL, errors REAL,
-                    PRIMARY KEY (run, item)) WITHOUT ROWID;
-CREATE VIRTUAL TABLE said USING fts5(item UNINDEXED, text);
+                   UNIQUE (environment, run));
+CREATE TABLE details (id INTEGER PRIMARY KEY, seconds TEXT NOT NULL, statuses TEXT NOT NULL);
+CREATE TABLE loads (id INTEGER, item TEXT, throughput REAL, p95 REAL, errors REAL,
+                    PRIMARY KEY (id, item)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE said USING fts5(item UNINDEXED, text, columnsize=0);
 PRAGMA user_version = {SCHEMA};
 """
 Key = tuple[str, str]
@@ -68,6 +70,7 @@ class Hit:
 class Load:
     """A load test of a run: requests a second sustained, p95 in milliseconds, share of errors from 0 to 1."""
 
+    environment: str
     run: str
     release: str
     item: str
@@ -80,42 +83,52 @@ class Load:
 class Detail:
     """A run's seconds by the phase's number, and the status of each item by its id."""
 
+    environment: str
     run: str
     seconds: Mapping[int, float]
     statuses: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Recent:
+    """The newest load tests of each item, and the details of the newest runs, of each environment; oldest first."""
+
+    loads: tuple[Load, ...]
+    details: tuple[Detail, ...]
+
+
+_ENTRIES: Final = """SELECT environment, run, coalesce(release, ''), coalesce(started, ''), coalesce(outcome, ''),
+ coalesce(counts, ''), fault FROM runs WHERE :environment IN ('', environment) ORDER BY run, environment"""
+_LOADS: Final = """SELECT environment, run, release, item, throughput, p95, errors FROM
+ (SELECT *, row_number() OVER (PARTITION BY environment, item ORDER BY run DESC) AS place
+  FROM loads JOIN runs USING (id) WHERE :environment IN ('', environment))
+ WHERE place <= :tests ORDER BY run, environment, item"""
+_DETAILS: Final = """SELECT environment, run, seconds, statuses FROM
+ (SELECT id, environment, run, row_number() OVER (PARTITION BY environment ORDER BY run DESC) AS place FROM runs
+  WHERE fault = '' AND :environment IN ('', environment))
+ JOIN details USING (id) WHERE place <= :runs ORDER BY run, environment"""
+# CROSS, so that the texts are gone through newest first, and no more of them than are shown.
+_SEARCH: Final = """SELECT environment, run, item, snippet(said, 1, '', '', '…', 24)
+ FROM said CROSS JOIN runs ON runs.id = said.rowid / :said
+ WHERE said MATCH :text AND :environment IN ('', environment) ORDER BY said.rowid DESC LIMIT :limit"""
+
+
 def entries(environment: str = "") -> tuple[Entry, ...]:
     """All runs, or an environment's, oldest first."""
-    columns = "environment, run, coalesce(release, ''), coalesce(started, ''), coalesce(outcome, ''),"
-    rows = _rows(
-        f"SELECT {columns} coalesce(counts, ''), fault FROM runs"  # noqa: S608
-        " WHERE ? IN ('', environment) ORDER BY run, environment",
-        (environment,),
-    )
+    (rows,) = _ask({"environment": environment}, _ENTRIES)
     return tuple(Entry(*row) for row in rows)
 
 
-def loads(environment: str) -> tuple[Load, ...]:
-    """The load tests of an environment's runs that came to a verdict, oldest run first."""
-    rows = _rows(
-        "SELECT runs.run, release, item, throughput, p95, errors FROM loads JOIN runs ON runs.id = loads.run"
-        " WHERE environment = ? ORDER BY runs.run, item",
-        (environment,),
-    )
-    return tuple(Load(*row) for row in rows)
+def recent(environment: str = "", *, tests: int, runs: int) -> Recent:
+    """Of each environment, or of one: so many `tests` of each item, and the details of so many `runs`."""
+    parameters: dict[str, str | int] = {"environment": environment, "tests": tests, "runs": runs}
+    loads, details = _ask(parameters, _LOADS, _DETAILS)
+    return Recent(tuple(Load(*row) for row in loads), tuple(_detail(*row) for row in details))
 
 
-def details(environment: str, newest: int) -> tuple[Detail, ...]:
-    """The `newest` runs of an environment that could be read, oldest first."""
-    rows = _rows(
-        "SELECT run, seconds, statuses FROM runs WHERE environment = ? AND fault = '' ORDER BY run DESC LIMIT ?",
-        (environment, newest),
-    )
-    return tuple(
-        Detail(run, {int(phase): each for phase, each in json.loads(seconds).items()}, json.loads(statuses))
-        for run, seconds, statuses in reversed(rows)
-    )
+def _detail(environment: str, run: str, seconds: str, statuses: str) -> Detail:
+    times = {int(phase): each for phase, each in json.loads(seconds).items()}
+    return Detail(environment, run, times, json.loads(statuses))
 
 
 def search(text: str, environment: str = "", limit: int = 20) -> tuple[Hit, ...]:
@@ -126,13 +139,7 @@ def search(text: str, environment: str = "", limit: int = 20) -> tuple[Hit, ...]
     query = quoted(text)
     if not query:
         return ()
-    # CROSS, so that the texts are gone through newest first, and no more of them than are shown.
-    rows = _rows(
-        "SELECT environment, runs.run, item, snippet(said, 1, '', '', '…', 24)"  # noqa: S608
-        f" FROM said CROSS JOIN runs ON runs.id = said.rowid / {SAID_BY_A_RUN}"
-        " WHERE said MATCH ? AND ? IN ('', environment) ORDER BY said.rowid DESC LIMIT ?",
-        (query, environment, limit),
-    )
+    (rows,) = _ask({"text": query, "environment": environment, "limit": limit, "said": SAID_BY_A_RUN}, _SEARCH)
     return tuple(Hit(*row) for row in rows)
 
 
@@ -142,8 +149,8 @@ def quoted(text: str) -> str:
     return " ".join('"' + word.replace('"', '""') + '"' for word in words)
 
 
-def _rows(query: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
-    """What the index, brought up to date, answers; one process at a time. A damaged one is made anew, once.
+def _ask(parameters: dict[str, str | int], *queries: str) -> list[list[tuple[Any, ...]]]:
+    """What the index, brought up to date, answers each query; one process at a time. A damaged one is made anew, once.
 
     Raises RecordError where it cannot be written or made.
     """
@@ -154,13 +161,13 @@ def _rows(query: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]
     with FileLock(f"{path}.lock"):
         try:
             try:
-                return _ask(path, query, parameters)
+                return _answers(path, parameters, queries)
             except sqlite3.DatabaseError as error:
                 if not _to_blame(error):
                     raise
                 for suffix in ("", "-journal"):
                     Path(f"{path}{suffix}").unlink(missing_ok=True)
-                return _ask(path, query, parameters)
+                return _answers(path, parameters, queries)
         except sqlite3.DatabaseError as error:
             raise RecordError(f"{path}: the index cannot be brought up to date: {error}") from error
 
@@ -172,9 +179,9 @@ def _to_blame(error: sqlite3.DatabaseError) -> bool:
     return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
 
 
-def _ask(path: Path, query: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
+def _answers(path: Path, parameters: dict[str, str | int], queries: Sequence[str]) -> list[list[tuple[Any, ...]]]:
     with closing(_open(path)) as database:
-        return database.execute(query, parameters).fetchall()
+        return [database.execute(query, parameters).fetchall() for query in queries]
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -206,13 +213,18 @@ def _update(database: sqlite3.Connection, outputs: Path) -> None:
 
 
 def _found(outputs: Path) -> Iterator[tuple[Key, str]]:
-    """Every run of the archive, and the change times in nanoseconds and sizes of the files that are read of it."""
-    # By strings, for thousands of runs are looked at each time.
+    """Every run of the archive, and the time of change in nanoseconds and the size of its events.
+
+    Nothing happens to a run without an event, so the manifest need not be looked at; by strings, for thousands of runs
+    are looked at each time.
+    """
     for environment in _folders(str(outputs)):
         for run in _folders(environment.path):
-            events = _stamp(f"{run.path}/events.jsonl")
-            if events:
-                yield (environment.name, run.name), f"{events} {_stamp(f'{run.path}/{manifest.NAME}')}"
+            try:
+                seen = os.stat(f"{run.path}/{EVENTS}")  # noqa: PTH116
+            except OSError:
+                continue
+            yield (environment.name, run.name), f"{seen.st_mtime_ns} {seen.st_size}"
 
 
 def _folders(path: str) -> Iterator[os.DirEntry[str]]:
@@ -220,20 +232,12 @@ def _folders(path: str) -> Iterator[os.DirEntry[str]]:
         yield from (entry for entry in within if entry.is_dir())
 
 
-def _stamp(path: str) -> str:
-    try:
-        seen = os.stat(path)  # noqa: PTH116
-    except OSError:
-        return ""
-    return f"{seen.st_mtime_ns} {seen.st_size}"
-
-
 def _forget(database: sqlite3.Connection, key: Key) -> None:
     (id,) = database.execute("SELECT id FROM runs WHERE environment = ? AND run = ?", key).fetchone()
     texts = (id * SAID_BY_A_RUN, (id + 1) * SAID_BY_A_RUN - 1)
     database.execute("DELETE FROM said WHERE rowid BETWEEN ? AND ?", texts)
-    database.execute("DELETE FROM loads WHERE run = ?", (id,))
-    database.execute("DELETE FROM runs WHERE id = ?", (id,))
+    for table in ("loads", "details", "runs"):
+        database.execute(f"DELETE FROM {table} WHERE id = ?", (id,))  # noqa: S608
 
 
 def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> None:
@@ -246,11 +250,11 @@ def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> N
         return
     statuses = {id: item.status for id, item in seen.items.items()}
     counts = ", ".join(f"{number} {status}" for status, number in Counter(statuses.values()).items())
-    plain = (seen.release, seen.started, seen.outcome, counts, json.dumps(seen.seconds), json.dumps(statuses))
-    id = database.execute(
-        "INSERT INTO runs VALUES (NULL, ?, ?, ?, '', ?, ?, ?, ?, ?, ?)", (*key, stamp, *plain)
-    ).lastrowid
+    plain = (seen.release, seen.started, seen.outcome, counts)
+    id = database.execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, '', ?, ?, ?, ?)", (*key, stamp, *plain)).lastrowid
     assert id is not None
+    details = (id, json.dumps(seen.seconds), json.dumps(statuses))
+    database.execute("INSERT INTO details VALUES (?, ?, ?)", details)
     texts = enumerate(list(seen.items.items())[:SAID_BY_A_RUN], id * SAID_BY_A_RUN)
     database.executemany(
         "INSERT INTO said (rowid, item, text) VALUES (?, ?, ?)",
@@ -264,7 +268,7 @@ def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> N
 
 def _read(run: Run) -> Overview:
     """From the manifest where it tells of all events there are, else from the events."""
-    size = run.events.path.stat().st_size
+    size = (run.folder / EVENTS).stat().st_size
     try:
         seen = OVERVIEW.validate_python(manifest.read(run)["predicate"]["overview"])
     except (RecordError, KeyError, ValueError):

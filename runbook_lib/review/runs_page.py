@@ -24,8 +24,6 @@ NAME: Final = "index.html"
 ON_A_PAGE: Final = 50
 LISTED: Final = 10_000
 """So many of the newest runs are listed, so that the page stays under 2 MB."""
-DRAWN: Final = 100
-"""So many of an item's newest load tests are drawn."""
 WIDTH: Final = 600
 HEIGHT: Final = 120
 """Units of a drawn line's plane."""
@@ -86,7 +84,7 @@ def html() -> str:
         rows=rows,
         newest=rows[:ON_A_PAGE],
         on_a_page=ON_A_PAGE,
-        trends=[(each, _tested(each.points)) for each in map(trend.of, environments)],
+        trends=[(each, _tested(each.points)) for each in trend.of_each(environments)],
         icons=ICONS,
         address=_address,
         change=trend.change,
@@ -128,7 +126,7 @@ def _tested(points: Sequence[Point]) -> list[Tested]:
     by_item: dict[str, list[Point]] = {}
     for point in points:
         by_item.setdefault(point.load.item, []).append(point)
-    return [Tested(item, tuple(each[-DRAWN:]), _lines(each[-DRAWN:])) for item, each in sorted(by_item.items())]
+    return [Tested(item, tuple(each), _lines(each)) for item, each in sorted(by_item.items())]
 
 
 def _lines(points: Sequence[Point]) -> tuple[Line, ...]:

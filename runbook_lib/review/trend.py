@@ -10,10 +10,12 @@ from statistics import fmean, median
 from typing import Final
 
 from runbook_lib.review import index
-from runbook_lib.review.index import Detail, Load
+from runbook_lib.review.index import Detail, Load, Recent
 
 BEFORE: Final = 10
 """With the median of how many earlier tests of the same item a load test is compared."""
+TESTS: Final = 100
+"""How many of the newest load tests of each item are shown."""
 RECENT: Final = 20
 """How many of the newest runs are looked through for items that waver, and for the phases' times."""
 BACK_AND_FORTH: Final = 2
@@ -64,11 +66,21 @@ class Trend:
 
 def of(environment: str) -> Trend:
     """The trend of an environment. Raises RecordError where the index cannot be made."""
-    seen = index.details(environment, RECENT)
+    return _trend(environment, index.recent(environment, tests=TESTS, runs=RECENT))
+
+
+def of_each(environments: Sequence[str]) -> list[Trend]:
+    """The trend of each environment."""
+    found = index.recent(tests=TESTS, runs=RECENT)
+    return [_trend(each, found) for each in environments]
+
+
+def _trend(environment: str, found: Recent) -> Trend:
+    seen = [detail for detail in found.details if detail.environment == environment]
     return Trend(
         environment=environment,
         runs=len(seen),
-        points=tuple(points(index.loads(environment))),
+        points=tuple(points([load for load in found.loads if load.environment == environment])),
         wavering=tuple(wavering(seen)),
         paces=tuple(paces(seen)),
     )

@@ -78,6 +78,7 @@ def test_every_command_is_named_in_the_help_and_has_its_own():
         "search",
         "trend",
         "index",
+        "review",
     }
     assert {"run", "rollback", "plan", "backup", "load", "list", "show", "init", "lab", "demo"} | of_the_record == names
     for arguments in [*([name] for name in names), *(["sandbox", name] for name in ("up", "down", "status"))]:

@@ -17,7 +17,7 @@ RUNBOOK = Path(sys.executable).with_name("runbook")
 
 
 def load(number: int, p95: float, throughput: float = 500.0, errors: float = 0.0, item: str = "11.1.1") -> Load:
-    return Load(f"run-{number:03}", "v1", item, throughput, p95, errors)
+    return Load("mini", f"run-{number:03}", "v1", item, throughput, p95, errors)
 
 
 def test_a_load_test_is_held_against_the_median_of_those_before_it():
@@ -39,7 +39,7 @@ def test_a_test_after_none_that_sustained_anything_has_no_share():
 
 
 def seen(*statuses: str) -> list[Detail]:
-    return [Detail(f"run-{number:03}", {}, {"3.1": status}) for number, status in enumerate(statuses)]
+    return [Detail("mini", f"run-{number:03}", {}, {"3.1": status}) for number, status in enumerate(statuses)]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_an_item_wavers_where_its_verdict_goes_back_and_forth(statuses, changes)
 
 
 def test_a_phases_mean_time_is_that_of_the_runs_in_which_it_ended():
-    found = list(trend.paces([Detail("1", {3: 1.0}, {}), Detail("2", {3: 3.0, 4: 5.0}, {})]))
+    found = list(trend.paces([Detail("mini", "1", {3: 1.0}, {}), Detail("mini", "2", {3: 3.0, 4: 5.0}, {})]))
     assert [(pace.phase, pace.seconds, pace.runs) for pace in found] == [(3, 2.0, 2), (4, 5.0, 1)]
 
 
