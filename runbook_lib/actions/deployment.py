@@ -190,7 +190,7 @@ def _is_deployed(env: Environment, release: Release) -> Finding:
     """Whether the platform has the release in place, every service is well, and it is the one that answers."""
     platform = platforms.connect(env)
     deployed = what_runs(platform)
-    ill = [service.name for service in platform.services() if not service.up or service.healthy is False]
+    ill = [service.name for service in platform.services() if not service.well]
     try:
         answers = http.version_is(env, release).run()
     except Unanswerable as error:

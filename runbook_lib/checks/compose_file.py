@@ -146,11 +146,15 @@ def moving_images(file: ComposeFile) -> Iterator[Risk]:
 
 
 def unwatched(file: ComposeFile) -> Iterator[Risk]:
-    """Services of which nobody knows whether they work."""
+    """Services of which nobody knows whether they work; the file alone is read, as the image may not be there yet."""
     for name, settings in file.services.items():
         probe = settings.get("healthcheck") or {}
         if not probe.get("test") or probe.get("disable") or probe["test"] in ("NONE", ["NONE"]):
-            yield Risk(f"{name}.healthcheck", "no health check", "give it a healthcheck")
+            yield Risk(
+                f"{name}.healthcheck",
+                "no health check in the file",
+                "give it a healthcheck (or accept this, where its image has one)",
+            )
 
 
 def unrestarted(file: ComposeFile) -> Iterator[Risk]:

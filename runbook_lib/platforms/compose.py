@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +29,7 @@ _POLL_SECONDS: Final = 0.5
 _KNOWN_FAULTS: Final = (
     (("port is already allocated", "address already in use"), "a port is taken already", "see who has it: ss -ltnp"),
     (
-        ("pull access denied", "manifest unknown", "failed to resolve", "no such host", "No such image", "repository"),
+        ("pull access denied", "manifest unknown", "failed to resolve", "no such host", "No such image", "/v2/"),
         "an image cannot be pulled",
         "correct its name, log in to its registry, or load it with 'docker load'",
     ),
@@ -124,7 +125,8 @@ class Compose:
         words = ["-f", "-", "up", "-d", "--no-build"]
         completed = self._compose(release, words, document, self.settings.start_seconds)
         if not completed.ok:
-            raise _failed(completed, "up", self._unhealthy())
+            ill = [one.name for one in self.services() if not one.well] if _cause(completed) is None else ()
+            raise _failed(completed, "up", self._told(ill))
         self._wait()
 
     def down(self) -> None:
@@ -179,28 +181,46 @@ class Compose:
         return found
 
     def _wait(self) -> None:
+        """Until every service has been well for ``settle_seconds`` without a restart.
+
+        One that restarts for ever is up in between.
+        """
         deadline = time.monotonic() + self.settings.start_seconds
-        while waiting := [one for one in self.services() if not one.up or one.healthy is False]:
-            hopeless = any(one.restarts >= RESTARTS_FOR_EVER for one in waiting)
-            if hopeless or time.monotonic() >= deadline:
+        at_first = {one.name: one.restarts for one in self.services()}
+        seen: tuple[Service, ...] = ()
+        quiet_since = time.monotonic()
+        while True:
+            services, now = self.services(), time.monotonic()
+            ill = [one for one in services if not one.well]
+            if ill or _lives(services) != _lives(seen):
+                seen, quiet_since = services, now
+            if not ill and now - quiet_since >= self.settings.settle_seconds:
+                return
+            fallen = {one.name for one in services if one.restarts - at_first[one.name] >= RESTARTS_FOR_EVER}
+            if fallen or now >= deadline:
                 raise Unanswerable(
-                    f"not up within {self.settings.start_seconds:g} s: {self._unhealthy()}",
+                    f"not up and quiet for {self.settings.settle_seconds:g} s within {self.settings.start_seconds:g} s"
+                    f": {self._told(fallen | {one.name for one in ill}) or 'the last start was too short ago'}",
                     remedy="mend the service named, or roll back (notebook 90)",
                 )
-            progress(", ".join(f"{one.name} is {one.state}" for one in waiting))
+            progress(", ".join(f"{one.name} is {one.state}" for one in ill) or "every service is up; watching them")
             time.sleep(_POLL_SECONDS)
 
-    def _unhealthy(self) -> str:
-        """Each service that is not well, with the last lines of its log."""
+    def _told(self, names: Collection[str]) -> str:
+        """How each of these services is, with the last lines of its log."""
         with engine.answering() as client:
             found = engine.containers(client, self.settings.project)
-            states = [engine.service(name, found.get(name)) for name in self.settings.services]
-            ill = [one for one in states if not one.up or one.healthy is False]
+            states = [engine.service(name, found.get(name)) for name in self.settings.services if name in names]
             return "\n".join(
-                f"{one.name} is {'not healthy' if one.up else one.state}; {one.detail}\n"
+                f"{one.name} is {'not healthy' if one.healthy is False else one.state}; {one.detail}\n"
                 f"{engine.last_lines(found.get(one.name)) or '(it logged nothing)'}"
-                for one in ill
+                for one in states
             )
+
+
+def _lives(services: Sequence[Service]) -> list[tuple[str, datetime | None, int]]:
+    """What differs once one of them was started again."""
+    return [(one.name, one.started, one.restarts) for one in services]
 
 
 def _image(client: DockerClient, service: str, reference: str, seconds: float) -> Image:
@@ -208,13 +228,18 @@ def _image(client: DockerClient, service: str, reference: str, seconds: float) -
     return Image(service, str(image.id), int(image.attrs["Size"]), seconds)
 
 
-def _failed(completed: Completed, verb: str, services: str = "") -> Unanswerable:
-    """Compose's failure by its cause, where that is known."""
-    said = completed.tail(4)
+def _cause(completed: Completed) -> tuple[str, str] | None:
+    """What Compose's failure means, and what to do, where that is known."""
     for marks, meaning, remedy in _KNOWN_FAULTS:
         if any(mark in completed.output for mark in marks):
-            return Unanswerable(f"{meaning}: {said}\n{services}".strip(), remedy=remedy)
-    return Unanswerable(
-        f"Compose's {verb} ended with {completed.returncode}: {said}\n{services}".strip(),
-        remedy="read its words, and the log of the service named",
+            return meaning, remedy
+    return None
+
+
+def _failed(completed: Completed, verb: str, services: str = "") -> Unanswerable:
+    otherwise = (
+        f"Compose's {verb} ended with {completed.returncode}",
+        "read its words, and the log of the service named",
     )
+    meaning, remedy = _cause(completed) or otherwise
+    return Unanswerable(f"{meaning}: {completed.tail(4)}\n{services}".strip(), remedy=remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from runbook_lib.release import Release
 
 BUILT: Final = "runbook.built"
 """The label of containers whose image is built from a release; its value is the release's tag."""
+NAME: Final = re.compile(r"^name:.*$", re.MULTILINE)
 CONFIG_SECONDS: Final = 60.0
 TAG_VARIABLES: Final = ("RELEASE", "TAG", "VERSION")
 """Filled with the release's tag, so that a file that demands one of them can be read."""
@@ -99,7 +101,10 @@ def read(env: Environment, release: Release) -> ComposeFile:
         raise Unanswerable(
             f"{path} cannot be read: {error}", remedy=f"check {release.tag} out first, and correct platform.file"
         ) from error
-    completed = run(env, release, ["-f", path, "config"], timeout=CONFIG_SECONDS)
+    # v1.29 refuses the project's name, which platform.project sets anyway. Paths count from the project's folder.
+    nameless = NAME.sub("", text)
+    source: str | Path = path if nameless == text else "-"
+    completed = run(env, release, ["-f", source, "config"], timeout=CONFIG_SECONDS, stdin=nameless)
     document = yaml.safe_load(_without_warnings(completed.output)) if completed.ok else None
     if not isinstance(document, dict):
         raise Unanswerable(

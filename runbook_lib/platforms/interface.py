@@ -29,6 +29,11 @@ class Service:
     restarts: int
     detail: str = ""
 
+    @property
+    def well(self) -> bool:
+        """Whether it is up, and healthy where that is known."""
+        return self.up and self.healthy is not False
+
 
 @dataclass(frozen=True)
 class Image:
