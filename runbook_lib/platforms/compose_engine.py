@@ -21,6 +21,8 @@ SERVICE: Final = "com.docker.compose.service"
 ONE_OFF: Final = "com.docker.compose.oneoff"
 ANSWER_SECONDS: Final = 60
 LAST_LINES: Final = 8
+_ROTATION: Final = {"local": {"max-size": "20m", "max-file": "5"}}
+"""What a log driver does where nothing is set (https://docs.docker.com/engine/logging/drivers/local)."""
 _UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -34,7 +36,7 @@ def answering(seconds: float = ANSWER_SECONDS) -> Iterator[DockerClient]:
         It does not answer, or refuses.
     """
     import requests
-    from docker.errors import DockerException
+    from docker.errors import APIError, DockerException
 
     try:
         client = _client(math.ceil(seconds))
@@ -42,10 +44,15 @@ def answering(seconds: float = ANSWER_SECONDS) -> Iterator[DockerClient]:
             yield client
         finally:
             client.close()
+    except APIError as error:
+        raise Unanswerable(
+            f"the Docker engine refuses: {error.explanation or error}", remedy="read its words, and its log"
+        ) from error
     except (DockerException, requests.RequestException) as error:
         raise Unanswerable(
-            f"the Docker engine does not answer or refuses: {error}",
-            remedy="start it (systemctl start docker), and check DOCKER_HOST, the docker context and who may use it",
+            f"the engine is down, or does not answer: {error}",
+            remedy="start it (systemctl start docker), then resume the run; check DOCKER_HOST, the docker context and "
+            "who may use it",
         ) from error
 
 
@@ -101,14 +108,14 @@ def service(name: str, container: Container | None) -> Service:
 def _detail(state: dict[str, Any], restarts: int) -> str:
     """What a person needs to know who asks why it is not up or not healthy."""
     if state["Status"] == "restarting":
-        return f"it restarts for ever: {restarts} times so far, the last exit code was {state['ExitCode']}"
+        return f"it was restarted {restarts} times so far, the last exit code was {state['ExitCode']}"
     if state["Status"] != "running":
         return f"exit code {state['ExitCode']}. {state.get('Error', '')}".strip()
     tried = (state.get("Health") or {}).get("Log") or []
     failing = [each for each in tried if each["ExitCode"] != 0]
     if failing and tried[-1]["ExitCode"] != 0:
         return f"its health check ended with {failing[-1]['ExitCode']}: {failing[-1]['Output'].strip()[-200:]}"
-    return ""
+    return f"it was restarted {restarts} times" if restarts else ""
 
 
 def last_lines(container: Container | None) -> str:
@@ -121,7 +128,7 @@ def last_lines(container: Container | None) -> str:
 def log_keeping(container: Container) -> LogKeeping:
     """By the engine's own configuration of the container; journald rotates by settings of its own."""
     configuration = container.attrs["HostConfig"]["LogConfig"]
-    options = configuration.get("Config") or {}
+    options = _ROTATION.get(configuration["Type"], {}) | (configuration.get("Config") or {})
     files = int(options.get("max-file", 1)) - 1
     return LogKeeping(configuration["Type"], size(options.get("max-size", "-1")), max(files, 0))
 
