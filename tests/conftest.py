@@ -18,6 +18,8 @@ from runbook_lib.home import VARIABLE, Home
 from runbook_lib.release import Release
 from runbook_lib.sandbox.stack import Sandbox
 
+from . import docker_engine
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 MINI = """
 name = "mini"
@@ -49,9 +51,11 @@ public_address = "127.0.0.1"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """All tests on the sandbox run in one process, one after the other, so that it is started once."""
+    """All tests on the sandbox run in one process, one after the other, so that it is started once; so on Docker."""
     if "sandbox" in getattr(item, "fixturenames", ()):
         item.add_marker(pytest.mark.xdist_group("sandbox"))
+    if "docker_base" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group("docker"))
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +112,13 @@ def staging_env(sandbox: Sandbox) -> Environment:
 def _release(env: Environment) -> Release:
     """The release that the sandbox's runbook deploys."""
     return release.find(env, env.release)
+
+
+@pytest.fixture(scope="session")
+def docker_base() -> Iterator[str]:
+    """A running engine, and the name of the image in it that tests build on."""
+    with docker_engine.running():
+        yield docker_engine.make_base()
 
 
 @pytest.fixture(scope="session")

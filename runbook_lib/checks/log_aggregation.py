@@ -24,6 +24,8 @@ PERIOD_DAYS: Final = {"hourly": 1 / 24, "daily": 1.0, "weekly": 7.0, "monthly": 
 """Of logrotate's directives; a month by its shortest."""
 SCRIPTS: Final = ("prerotate", "postrotate", "firstaction", "lastaction", "preremove")
 """Logrotate's directives that begin a script, which ends with ``endscript``."""
+ENDLESS: Final = ("file", "json-file")
+"""Drivers whose files grow for ever where no size is set."""
 SECONDS_A_DAY: Final = 86_400.0
 HEAD_LINES: Final = 200
 """Lines of the oldest file that are looked through for a time."""
@@ -191,7 +193,8 @@ def retained(env: Environment) -> Finding:
         ok=bool(judged) and not problems,
         observed=problems or {one.service: one.kept for one in judged},
         expected=f"each service's log: {', '.join(wanted)}",
-        remedy="set the rotation (supervisor: stdout_logfile_maxbytes and stdout_logfile_backups; or logrotate); where "
+        remedy="set the rotation (supervisor: stdout_logfile_maxbytes and stdout_logfile_backups; Compose: "
+        "logging.options max-size and max-file; or logrotate); where "
         "days must be promised, rotate by time or ship the logs; where bytes will do, declare retention_bytes",
         tables=(
             Table(
@@ -226,9 +229,11 @@ def _judge(
         kept.append(f"{in_time.days:g} days by logrotate" if in_time.days is not None else "by size, by logrotate")
     if by_keeper:
         kept.append("as long as declared, by the shipped logs' keeper")
+    if keeping.driver == "journald":
+        kept.append("as long as journald.conf says")
     if not kept:
         # Syslog and the platforms' own drivers are rotated by whoever takes the lines.
-        endless = keeping.driver == "file"
+        endless = keeping.driver in ENDLESS
         why = "it grows until the disk is full" if endless else f"and its driver '{keeping.driver}' tells of none"
         problems.append(f"{service}: no rotation is set, {why}")
     if size == 0:

@@ -194,8 +194,9 @@ def test_the_sandboxes_logs_are_kept_as_declared(env):
     assert finding.ok, finding.observed
 
 
-def test_rotation_alone_is_enough_where_no_length_is_declared(kept):
-    assert kept(BY_SIZE).ok
+@pytest.mark.parametrize("keeping", [BY_SIZE, LogKeeping("json-file", 1000, 2), LogKeeping("journald", None, 0)])
+def test_rotation_alone_is_enough_where_no_length_is_declared(kept, keeping):
+    assert kept(keeping).ok
 
 
 @pytest.mark.parametrize(
@@ -203,6 +204,9 @@ def test_rotation_alone_is_enough_where_no_length_is_declared(kept):
     [
         (ENDLESS, {}, "grows until the disk is full"),
         (LogKeeping("syslog", None, 0), {}, "its driver 'syslog' tells of none"),
+        (LogKeeping("json-file", None, 0), {}, "grows until the disk is full"),
+        (LogKeeping("journald", None, 0), {"retention_bytes": 1}, "0 bytes are kept at least"),
+        (LogKeeping("journald", None, 0), {"retention_days": 1}, "nothing promises the 1 days"),
         (LogKeeping("file", 1000, 0), {}, "no rotated file is kept"),
         (BY_SIZE, {"retention_bytes": 3001}, "3000 bytes are kept at least, fewer than 3001"),
         (ENDLESS, {"retention_bytes": 1}, "no rotation is set"),

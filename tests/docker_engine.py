@@ -1,0 +1,124 @@
+"""A Docker engine for the tests, and the one image that theirs are made of; no registry is asked."""
+
+from __future__ import annotations
+
+import gc
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NoReturn
+
+import pytest
+
+from runbook_lib.errors import Unanswerable
+from runbook_lib.platforms import compose_engine
+
+BASE: Final = "runbook-tests-base:bookworm"
+"""Debian with Python 3 and its venv module."""
+PACKAGES: Final = "python3,python3-venv,ca-certificates"
+START_SECONDS: Final = 60.0
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """The engine that answers already, else one of our own, which is gone afterwards; DOCKER_HOST names it."""
+    if _answers():
+        yield
+        return
+    _need("dockerd", "docker.io")
+    folder = Path(tempfile.mkdtemp(prefix="runbook-tests-docker-"))
+    words = ["dockerd", "--host", f"unix://{folder}/socket", "--data-root", folder / "data"]
+    words += ["--exec-root", folder / "exec", "--pidfile", folder / "pid", "--bridge=none"]
+    with pytest.MonkeyPatch.context() as patch, (folder / "log").open("wb") as log:
+        patch.setenv("DOCKER_HOST", f"unix://{folder}/socket")
+        daemon = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not _answers():
+                if daemon.poll() is not None or time.monotonic() > deadline:
+                    _cannot(f"dockerd did not start: {(folder / 'log').read_text()[-1000:]}")
+                time.sleep(0.2)
+            yield
+        finally:
+            daemon.terminate()
+            daemon.wait(START_SECONDS)
+            shutil.rmtree(folder)
+
+
+def make_base() -> str:
+    """The image that tests build on, made of Debian's packages where the engine has none."""
+    with compose_engine.answering() as client:
+        if any(BASE in image.tags for image in client.images.list()):
+            return BASE
+    _need("debootstrap", "debootstrap")
+    _need("docker", "docker.io")
+    with tempfile.TemporaryDirectory() as tree:
+        made = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", tree]
+        subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
+        with subprocess.Popen(["tar", "-C", tree, "-c", "."], stdout=subprocess.PIPE) as packed:
+            subprocess.run(["docker", "import", "-", BASE], stdin=packed.stdout, check=True, stdout=subprocess.DEVNULL)
+    return BASE
+
+
+def free_port() -> int:
+    """One of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def project() -> Iterator[str]:
+    """A name for a Compose project; what the engine has of it is gone afterwards."""
+    name = f"runbook-test-{secrets.token_hex(4)}"
+    try:
+        yield name
+    finally:
+        down = ["docker-compose", "-p", name, "-f", "-", "down", "--volumes", "--remove-orphans", "--timeout", "1"]
+        subprocess.run(down, input="services: {none: {image: none}}", text=True, check=True, capture_output=True)
+        with compose_engine.answering() as client:
+            tags = [tag for image in client.images.list() for tag in image.tags]
+            for tag in tags:
+                if tag.startswith(name):
+                    client.images.remove(tag)
+
+
+@contextmanager
+def unanswered() -> Iterator[None]:
+    """Within it the engine may be down: docker-py leaves the refused connection's socket to the garbage collector."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
+def _answers() -> bool:
+    with unanswered():
+        try:
+            with compose_engine.answering() as client:
+                return bool(client.ping())
+        except Unanswerable:
+            return False
+
+
+def _need(program: str, package: str) -> None:
+    if shutil.which(program) is None:
+        _cannot(f"{program} was not found: apt-get install {package}")
+    if os.geteuid() != 0:
+        _cannot(f"no Docker engine with {BASE} answers, and only root can run {program}")
+
+
+def _cannot(reason: str) -> NoReturn:
+    """Skip on a machine that cannot; where everything must be tested, that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
