@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -134,20 +134,30 @@ def bare_env(tmp_path_factory) -> Environment:
     return Environment.model_validate(tomllib.loads(MINI), context={"folder": folder})
 
 
+@pytest.fixture(scope="session")
+def write_mini() -> Callable[[Path], Home]:
+    """Writes a kit of its own, with an environment ``mini`` and an empty application tagged v1, no service running."""
+
+    def write(folder: Path) -> Home:
+        (folder / "notebooks" / "environments").mkdir(parents=True)
+        (folder / "notebooks" / "environments" / "mini.toml").write_text(MINI)
+        (folder / ".env").write_text("DATABASE_URL=postgresql://app:mini-database-password@127.0.0.1:9/db\n")
+        (folder / "outputs").mkdir()
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(folder / "application")]
+        subprocess.run(["git", "init", "-q", str(folder / "application")], check=True)
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+        subprocess.run([*git, "tag", "v1"], check=True)
+        return Home(folder)
+
+    return write
+
+
 @pytest.fixture
-def mini(tmp_path, monkeypatch) -> Home:
-    """A kit of its own with an environment ``mini`` and an empty application tagged v1, no service running."""
-    folder = tmp_path / "kit"
-    (folder / "notebooks" / "environments").mkdir(parents=True)
-    (folder / "notebooks" / "environments" / "mini.toml").write_text(MINI)
-    (folder / ".env").write_text("DATABASE_URL=postgresql://app:mini-database-password@127.0.0.1:9/db\n")
-    (folder / "outputs").mkdir()
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(folder / "application")]
-    subprocess.run(["git", "init", "-q", str(folder / "application")], check=True)
-    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
-    subprocess.run([*git, "tag", "v1"], check=True)
-    monkeypatch.setenv("RUNBOOK_HOME", str(folder))
-    return Home(folder)
+def mini(tmp_path, monkeypatch, write_mini) -> Home:
+    """A kit of this test's own, as :func:`write_mini` writes it, in which everything takes place."""
+    home: Home = write_mini(tmp_path / "kit")
+    monkeypatch.setenv("RUNBOOK_HOME", str(home.root))
+    return home
 
 
 @pytest.fixture(scope="module")

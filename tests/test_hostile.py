@@ -6,14 +6,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
-import httpx
 import nbformat
 import pytest
 
@@ -22,6 +20,8 @@ from runbook_lib import checklist, pages
 from runbook_lib.pages import Page, Section
 from runbook_lib.record import archive
 from runbook_lib.step import Table
+
+from .jupyterlab import address_of, end, folders
 
 PROGRAMS = Path(sys.executable).parent
 PARAMETERS = 'environment = "mini"\nrelease = "v1"\nrun_id = ""\ndry_run = False\nconfirm = ""'
@@ -178,12 +178,7 @@ def test_an_executed_notebook_as_html_is_harmless(mini, browser, canary, tmp_pat
 def test_an_executed_notebook_in_jupyterlab_is_harmless(mini, browser, canary, tmp_path):
     """Trusted, as it is where it was stepped through: what is not trusted JupyterLab would not show at all."""
     path = executed(mini, canary)
-    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "RUNTIME", "DATA")}
-    # All cells, not only those in the window.
-    settings = tmp_path / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    settings.parent.mkdir(parents=True)
-    settings.write_text('{"windowingMode": "none"}')
-    variables = {**os.environ, **folders, "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings")}
+    variables = {**os.environ, **folders(tmp_path)}
     subprocess.run([PROGRAMS / "jupyter", "trust", path], check=True, env=variables, capture_output=True, timeout=60)
     options = ["--no-browser", "--allow-root", "--port=0", "--ServerApp.root_dir", path.parent]
     token = "--IdentityProvider.token=lab"  # of a server of this test's own
@@ -193,25 +188,8 @@ def test_an_executed_notebook_in_jupyterlab_is_harmless(mini, browser, canary, t
         try:
             visit = Visit(browser, f"{address_of(tmp_path / 'runtime')}lab/tree/{path.name}?token=lab", SEEN)
         finally:
-            lab.terminate()
+            end(lab)
     harmless(visit, "card")
-
-
-def address_of(runtime: Path) -> str:
-    """Where the server that wrote its file there listens, as soon as it answers."""
-    import json
-
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for file in runtime.glob("jpserver-*.json"):
-            try:
-                url: str = json.loads(file.read_text())["url"].replace("localhost", "127.0.0.1")
-                httpx.get(url + "api", timeout=5)
-            except (ValueError, httpx.HTTPError):
-                continue
-            return url
-        time.sleep(0.1)
-    raise AssertionError("JupyterLab did not start")
 
 
 def test_a_page_is_harmless(browser, canary, tmp_path):

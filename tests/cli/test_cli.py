@@ -13,6 +13,8 @@ import typer
 
 from runbook_lib.cli import app
 
+from ..jupyterlab import end
+
 README = (Path(__file__).parents[2] / "README.md").read_text()
 RUNBOOK = Path(sys.executable).with_name("runbook")
 
@@ -43,7 +45,7 @@ def test_lab_opens_jupyterlab_on_the_runs_own_copies(mini, kit, tmp_path):
             assert found is not None, page
             listed = httpx.get(f"{found[1]}/api/contents", params={"token": found[2]}).json()["content"]
         finally:
-            lab.terminate()
+            end(lab)
     assert {"01_environment_configuration.ipynb", "90_rollback.ipynb", "events.jsonl"} <= {e["path"] for e in listed}
 
 
