@@ -176,8 +176,16 @@ def before(env: Environment, release: Release) -> Finding:
 
 
 def _is_deployed(env: Environment, release: Release) -> Finding:
-    """Whether the platform has the release in place, and it is the one that answers."""
-    deployed = platforms.connect(env).deployed()
+    """Whether the platform has the release in place, every one of its services is up, and the release answers.
+
+    A service that was not reached yet before the action was cut off need not keep the others from answering.
+    """
+    platform = platforms.connect(env)
+    deployed = platform.deployed()
+    down = {each.name: each.state for each in platform.services() if not each.up or each.healthy is False}
+    if down:
+        seen = {"deployed": deployed, "not up": down}
+        return Finding(False, seen, {"deployed": release.tag, "not up": {}})
     try:
         answers = http.version_is(env, release).run()
     except Unanswerable as error:
