@@ -14,7 +14,7 @@ from runbook_lib.checklist import ROLLBACK, Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.home import home
-from runbook_lib.record import archive
+from runbook_lib.record import archive, secret_files
 from runbook_lib.record.archive import SETTINGS, Run
 from runbook_lib.record.earlier import RESUMED
 from runbook_lib.record.events import Event
@@ -26,6 +26,8 @@ from runbook_lib.runner import Options
 from runbook_lib.step import Status
 
 CHANGES_SHOWN = 10
+WRITERS = ("secrets.generate", "settings.apply")
+"""The actions that write the .env file themselves, by their steps' names; each leaves how it was then as a fact."""
 
 
 def release_of(environment: str, name: str) -> str:
@@ -106,6 +108,7 @@ def _reasons(env: Environment, summary: RunSummary) -> Iterator[str]:
     sources = dict(summary.opened["sources"])
     if sources.pop(SETTINGS, "") != hashlib.sha256(environments.find(env.name).read_bytes()).hexdigest():
         yield f"{env.name}.toml has changed: {_difference(env, summary.run)}"
+    yield from _secrets(env, summary)
     now = archive.notebooks()
     yield from (f"{name} has changed" for name in sorted(sources) if name in now and now[name] != sources[name])
     yield from (f"{name} is gone" for name in sorted(set(sources) - set(now)))
@@ -113,6 +116,26 @@ def _reasons(env: Environment, summary: RunSummary) -> Iterator[str]:
         yield "its deployment was rolled back"
     last = max(event.time for event in summary.run.events.read() if event.name.startswith(("run opened", "step ")))
     yield from _others(env, summary.run, last)
+
+
+def _secrets(env: Environment, summary: RunSummary) -> Iterator[str]:
+    """The files of secrets that somebody else than the run has written since it looked at them."""
+    known = summary.opened.get(secret_files.FACT)
+    if known is None:
+        yield "how its files of secrets were is not on record"
+        return
+    cut_off = False
+    for event in summary.run.events.read():
+        if event.data.get("name") in WRITERS:
+            cut_off = event.data.get("status", Status.ERROR) == Status.ERROR
+            known = known | event.data.get("facts", {}).get(secret_files.FACT, {})
+    if cut_off:
+        # What it had written by then nobody knows; it is looked at again when it is repeated.
+        return
+    for name, now in secret_files.states(env).items():
+        if name not in known or known[name] != now:
+            seen = f"was written at {now['written']}" if now else "is gone"
+            yield f"{name}, which holds secrets, {seen}, and not by this run"
 
 
 def _others(env: Environment, run: Run, time: str) -> Iterator[str]:

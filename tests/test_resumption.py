@@ -196,6 +196,58 @@ def test_an_environment_that_changed_is_refused_and_the_change_shown_without_sec
     refused(mini, opened, r"mini\.toml has changed: .*\+ cell = 77; \+ # \[masked")
 
 
+def edit_secrets(mini) -> None:
+    file = mini.root / ".env"
+    file.write_text(file.read_text().replace("mini-database-password", "another-password"))
+
+
+def test_secrets_that_somebody_else_has_written_are_refused_and_not_told(mini):
+    opened = broken_off(mini)
+    assert "mini-database-password" not in opened.events.path.read_text()
+    edit_secrets(mini)
+    refused(mini, opened, r"\.env, which holds secrets, was written at 20\d\d-\S+, and not by this run$")
+
+
+def test_secrets_that_are_gone_are_refused(mini):
+    opened = broken_off(mini)
+    (mini.root / ".env").unlink()
+    refused(mini, opened, r"\.env, which holds secrets, is gone, and not by this run")
+
+
+WRITES = """\
+from runbook_lib.actions import settings
+from runbook_lib import environment as environments
+phase.item("3.1", settings.apply(environments.load("mini"), "LEVEL"), sound())"""
+
+
+@pytest.mark.parametrize("cut_off", [False, True], ids=["after", "within"])
+def test_secrets_that_the_run_itself_has_written_are_not(mini, monkeypatch, cut_off):
+    toml = mini.environments[0] / "mini.toml"
+    toml.write_text(
+        toml.read_text().replace('file = "../../.env"\n', 'file = "../../.env"\nvalues = {LEVEL = "7"}\n', 1)
+    )
+    within = f"from runbook_lib.actions import dotenv_file as d\nw = d.write\ndef cut(*a):\n    w(*a)\n    {once(mini)}"
+    cells = [f"{within}\nd.write = cut", WRITES] if cut_off else [WRITES, once(mini)]
+    _, opened = run(mini, notebooks(mini, cells=[*cells, ITEMS[1]]))
+    assert "LEVEL=7" in (mini.root / ".env").read_text()
+    code, resumed, _ = resume(opened.id)
+    assert code is ExitCode.PASSED
+    assert summarize(resumed).items["3.1"]["status"] == "passed"
+
+
+def test_secrets_that_were_written_after_the_run_had_are_refused(mini):
+    _, opened = run(mini, notebooks(mini, cells=[WRITES, once(mini), ITEMS[1]]))
+    edit_secrets(mini)
+    refused(mini, opened, r"\.env, which holds secrets, was written")
+
+
+def test_the_actions_that_write_secrets_are_known_by_their_names(mini):
+    from runbook_lib.actions import secrets, settings
+
+    env = environment.load("mini")
+    assert (secrets.generate(env).name, settings.apply(env, "LEVEL").name) == resumption.WRITERS
+
+
 def test_notebooks_that_changed_are_named(mini):
     opened = broken_off(mini)
     write_notebooks(mini, {3: [*NEXT[3][:1], *NEXT[3]]})

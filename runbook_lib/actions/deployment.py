@@ -187,10 +187,13 @@ def before(env: Environment, release: Release) -> Finding:
 
 
 def _is_deployed(env: Environment, release: Release) -> Finding:
-    """Whether the platform has the release in place, every service is well, and it is the one that answers."""
+    """Whether the platform has the release in place, every one of its services is well, and the release answers.
+
+    A service that was not reached yet before the action was cut off need not keep the others from answering.
+    """
     platform = platforms.connect(env)
     deployed = what_runs(platform)
-    ill = [service.name for service in platform.services() if not service.well]
+    ill = {service.name: service.state for service in platform.services() if not service.well}
     try:
         answers = http.version_is(env, release).run()
     except Unanswerable as error:
@@ -199,7 +202,7 @@ def _is_deployed(env: Environment, release: Release) -> Finding:
     return Finding(
         deployed == release.tag and not ill and answers.ok,
         {"deployed": deployed, "not well": ill, "answers": answers.observed},
-        {"deployed": release.tag, "not well": [], "answers": answers.expected},
+        {"deployed": release.tag, "not well": {}, "answers": answers.expected},
     )
 
 

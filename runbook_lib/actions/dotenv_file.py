@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from runbook_lib.errors import ConfigurationError, Unanswerable
+from runbook_lib.record.disk import sync_folder
 
 MODE: Final = 0o600
 _PLAIN: Final = re.compile(r"[\w./:@%+,=?~-]*", re.ASCII)
@@ -97,7 +98,7 @@ class Prepared:
     def replace(self) -> None:
         """Put it in force in one step."""
         self.beside.replace(self.file)
-        _sync_folder(self.file.parent)
+        sync_folder(self.file.parent)
 
     def discard(self) -> None:
         """Forget it."""
@@ -133,7 +134,7 @@ def prepare(file: Path, values: Mapping[str, str]) -> Prepared:
             stream.write(content)
             stream.flush()
             os.fsync(descriptor)
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -143,12 +144,3 @@ def prepare(file: Path, values: Mapping[str, str]) -> Prepared:
 def write(file: Path, values: Mapping[str, str]) -> None:
     """Set `values` in `file` in one step; raises as :func:`prepare` does."""
     prepare(file, values).replace()
-
-
-def _sync_folder(folder: Path) -> None:
-    """So that a power cut keeps the rename."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ from runbook_lib.checks import database
 from runbook_lib.checks.dotenv import read, shown, weakness
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
+from runbook_lib.record import secret_files
 from runbook_lib.step import Finding, Table, action
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def generate(env: Environment) -> Finding:
         observed={"generated": sorted(fresh), "kept": sorted(set(env.dotenv.secrets) - set(fresh))},
         expected="every secret is set and strong; strong ones stay unless dotenv.rotate is true",
         tables=(Table(("secret", "what was done", "value"), rows),),
+        facts={secret_files.FACT: secret_files.states(env)},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from runbook_lib.actions import dotenv_file
 from runbook_lib.checks.dotenv import read, shown
 from runbook_lib.environment import Environment
+from runbook_lib.record import secret_files
 from runbook_lib.step import Finding, Table, action
 
 
@@ -31,4 +32,5 @@ def apply(env: Environment, name: str) -> Finding:
         observed="written" if before != declared else "nothing to write",
         expected=f"{name} = {shown(name, declared)}",
         tables=(Table(("setting", "before", "after"), ((name, shown(name, before), shown(name, declared)),)),),
+        facts={secret_files.FACT: secret_files.states(env)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -15,7 +16,7 @@ from runbook_lib.environment.monitoring import Monitoring
 from runbook_lib.environment.objectives import Limits, Load, Objectives, SuccessCriteria, Waiver
 from runbook_lib.environment.platform import ComposePlatform, SupervisorPlatform
 from runbook_lib.environment.recovery import Backup, Recovery
-from runbook_lib.environment.secret import is_secret_name, secret_parts
+from runbook_lib.environment.secret import Secret, is_secret_name, secret_parts
 from runbook_lib.environment.security import Security, SecurityAudit
 from runbook_lib.environment.service import Api, CommandEdge, MarkerEdge, Request, Web
 from runbook_lib.environment.signing import SignOff
@@ -74,18 +75,11 @@ class Environment(Model):
         # What phase 1 is about to write is secret before it stands in the file.
         declared = self.dotenv.values.items()
         found |= {f"dotenv.values.{name}": value for name, value in declared if value and is_secret_name(name)}
-        references = {
-            "database.url": self.database.url,
-            "cache.url": self.cache and self.cache.url,
-            "backup.scratch": self.backup.scratch,
-            "edge.bypass": self.edge and self.edge.bypass,
-        }
-        for name, reference in (references | self.monitoring.secrets()).items():
-            if reference:
-                try:
-                    found[name] = reference.resolve().get_secret_value()
-                except Unanswerable:
-                    continue
+        for name, reference in self._references().items():
+            try:
+                found[name] = reference.resolve().get_secret_value()
+            except Unanswerable:
+                continue
         for number, channel in enumerate(self.announcement.channels):
             try:
                 parts = secret_parts(channel.resolve().get_secret_value())
@@ -93,3 +87,20 @@ class Environment(Model):
                 continue
             found |= {f"announcement.channels.{number}.{part}": value for part, value in enumerate(parts)}
         return found
+
+    def secret_files(self) -> tuple[Path, ...]:
+        """The files that secrets are read from: the service's .env file, and those that references name."""
+        references = (*self._references().values(), *self.announcement.channels)
+        named = (reference.file for reference in references if reference.file is not None)
+        return tuple(dict.fromkeys(path.resolve() for path in (self.dotenv.file, *named)))
+
+    def _references(self) -> dict[str, Secret]:
+        """Every secret that is referred to, by its setting's name; an announcement's channels are looked at by part."""
+        found = {
+            "database.url": self.database.url,
+            "cache.url": self.cache and self.cache.url,
+            "backup.scratch": self.backup.scratch,
+            "edge.bypass": self.edge and self.edge.bypass,
+            **self.monitoring.secrets(),
+        }
+        return {name: reference for name, reference in found.items() if reference}

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from runbook_lib.errors import Occupied, RecordError
 from runbook_lib.exclusive.holder import HELD, SETTLE_SECONDS, SHARED, Holder
 from runbook_lib.record.archive import write_atomically
+from runbook_lib.record.disk import make_folders
 
 _POLL_SECONDS = 0.02
 
@@ -53,7 +54,7 @@ class MachineLock:
 
     def _acquire(self, holder: Holder) -> bool:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folders(self._folder)
             self._lock.acquire(blocking=False)
             write_atomically(self.note, json.dumps(asdict(holder), indent=1).encode())
         except Timeout:

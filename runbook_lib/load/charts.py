@@ -160,11 +160,8 @@ def trend(seen: Judged, earlier: Sequence[tuple[str, Summary]]) -> Evidence:
     now = Summary.of(seen)
     shown = [*earlier[-SHOWN_TESTS:], ("this test", now)]
     limit = seen.result.profile.objectives.p95_milliseconds
-    before = sorted(one.p95 for _, one in earlier[-SHOWN_TESTS:])
-    caption = (
-        f"This test's p95 is {now.p95:.1f} ms; in the last {len(before)} runs under the same load it was "
-        f"{before[0]:.1f} to {before[-1]:.1f} ms. Bars: 95 % confidence."
-    )
+    before = [one.p95 for _, one in earlier[-SHOWN_TESTS:]]
+    caption = f"This test's p95 is {now.p95:.1f} ms; {_before(before)}. Bars: 95 % confidence."
     figure, axes = new("Trend over the archived runs", "", "latency in ms (log)", caption)
     places = range(len(shown))
     p95 = [one.p95 for _, one in shown]
@@ -176,6 +173,14 @@ def trend(seen: Judged, earlier: Sequence[tuple[str, Summary]]) -> Evidence:
     plain_logarithm(axes.yaxis)
     objective(axes, limit, f"objective: p95 below {limit:g} ms")
     return finished(figure, "trend")
+
+
+def _before(p95: Sequence[float]) -> str:
+    """What earlier tests came to, in a clause."""
+    low, high = f"{min(p95):.1f}", f"{max(p95):.1f}"
+    seen = f"{low} ms" if low == high else f"{low} to {high} ms"
+    tests = "the last run" if len(p95) == 1 else f"the last {len(p95)} runs"
+    return f"in {tests} under the same load it was {seen}"
 
 
 def _when(run: str) -> str:

@@ -26,6 +26,8 @@ from runbook_lib.checklist import Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.home import Home, home
+from runbook_lib.record import secret_files
+from runbook_lib.record.disk import make_folders, sync_folder
 from runbook_lib.record.events import SEALED, EventLog
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import KeptFile
@@ -79,14 +81,16 @@ class Run:
         if not path.exists():
             return
         folder = self.folder / "superseded"
-        folder.mkdir(exist_ok=True)
+        make_folders(folder)
         passes = len(list(folder.glob(f"{phase.name}.*.ipynb")))
         path.rename(folder / f"{phase.name}.{passes + 1}.ipynb")
+        sync_folder(folder)
+        sync_folder(self.folder)
 
     def keep(self, item: str, name: str, content: bytes) -> KeptFile:
         """Write `content` under ``evidence/<item>/``; a name already taken gets a number, nothing is overwritten."""
         folder = self.folder / "evidence" / item
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         safe = Path(name).name or "evidence"
         for attempt in range(1, 1000):
             path = folder / (safe if attempt == 1 else f"{attempt}-{safe}")
@@ -97,6 +101,7 @@ class Run:
                     os.fsync(file.fileno())
             except FileExistsError:
                 continue
+            sync_folder(folder)
             return KeptFile(str(path.relative_to(self.folder)), len(content), hashlib.sha256(content).hexdigest())
         raise RecordError(f"{folder} already holds 999 files called {safe}")
 
@@ -143,9 +148,10 @@ def create(
     folder = home().outputs / env.name / name
     if Path(name).name != name:
         raise ConfigurationError(f"'{name}' cannot be a run id: it must be a plain folder name.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(folder.parent)
     try:
         folder.mkdir()
+        sync_folder(folder.parent)
     except FileExistsError as error:
         raise RecordError(f"The run {env.name}/{name} exists already and is never overwritten.") from error
     run = Run(folder)
@@ -153,6 +159,7 @@ def create(
         "run opened",
         environment=env.name,
         sources={**_settings(env, run), **notebooks()},
+        secret_files=secret_files.states(env),
         kind=env.kind,
         release=release.tag,
         commit=release.commit,
@@ -266,6 +273,7 @@ def write_atomically(path: Path, content: bytes, *, by: Path | None = None) -> N
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
+        sync_folder(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -13,6 +13,7 @@ from runbook_lib.checklist import Item, Phase
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.record import archive, evidence, manifest
 from runbook_lib.record.archive import Run, operator
+from runbook_lib.record.earlier import RESUMED
 from runbook_lib.record.events import Event
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import Waived
@@ -43,7 +44,9 @@ def attest(run: Run, id: str, mask: Mask, *, person: str, note: str, files: Sequ
 def _attest(run: Run, id: str, mask: Mask, *, person: str, note: str, files: Sequence[Path]) -> None:
     phase, item = _find(id)
     _refuse_signed(item)
-    result = summarize(run).items.get(id)
+    summary = summarize(run)
+    _refuse_phase(summary, phase, id)
+    result = summary.items.get(id)
     if item.kind is not Kind.ATTEST and (result is None or result["status"] != Status.PENDING):
         seen = f"it is {result['status']}" if result else "it has not run yet"
         raise ConfigurationError(f"{id} does not wait for a person: {seen}. Only what is pending is attested.")
@@ -158,6 +161,19 @@ def _find(id: str) -> tuple[Phase, Item]:
 def _refuse_signed(item: Item) -> None:
     if item.role:
         raise ConfigurationError(f"{item.id} is signed, not attested: runbook sign RUN --role {item.role} --key FILE")
+
+
+def _refuse_phase(summary: RunSummary, phase: Phase, id: str) -> None:
+    """Nobody's word is taken for what the run is not about."""
+    meant = {*summary.opened["parameters"].get("phases", ()), *(each.phase.number for each in summary.phases)}
+    for event in summary.run.events.read():
+        meant |= set(event.data["phases"]) if event.name == RESUMED else set()
+    if phase.number not in meant:
+        has = f"phases {', '.join(map(str, sorted(meant)))} alone" if meant else "no phase yet"
+        raise ConfigurationError(
+            f"{id} belongs to phase {phase.number} ({phase.title}), and the run {summary.run} has {has}. "
+            "Attest it in a run that has that phase."
+        )
 
 
 def _refuse_empty(id: str, **words: str) -> None:

@@ -18,6 +18,7 @@ import rfc8785
 from filelock import FileLock
 
 from runbook_lib.errors import RecordError
+from runbook_lib.record.disk import sync_folder
 
 GENESIS = "0" * 64
 SEALED = "run sealed"
@@ -59,6 +60,8 @@ class EventLog:
             file.write(_line(event))
             file.flush()
             os.fsync(file.fileno())
+            if number == 1:
+                sync_folder(self.path.parent)
         return event
 
     def read(self) -> tuple[Event, ...]:

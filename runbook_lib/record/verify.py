@@ -352,7 +352,13 @@ def across(verifications: Sequence[Verification]) -> tuple[str, ...]:
 
 
 def expected(verifications: Sequence[Verification], digest: str) -> tuple[str, ...]:
-    """Whether a manifest of this SHA-256 is among them; nothing is asked for where `digest` is empty."""
-    if not digest or digest in [each.digest for each in verifications]:
+    """Whether a sealed run's manifest of this SHA-256 is among them; nothing is asked for where `digest` is empty.
+
+    That of a run which is not sealed counts for nothing: it is written anew with every word that is added.
+    """
+    found = [each for each in verifications if each.digest == digest]
+    if not digest or any(each.state in (State.SEALED, State.SIGNED) for each in found):
         return ()
+    if found:
+        return (f"the manifest with the SHA-256 {digest} is of {found[0].run}, which is not sealed: it proves nothing",)
     return (f"no manifest has the SHA-256 {digest}: the run was removed, or its record is another",)

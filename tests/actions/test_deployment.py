@@ -11,6 +11,7 @@ from runbook_lib.actions import deployment, migrate
 from runbook_lib.checks import staging as stage
 from runbook_lib.errors import NotApplicable, Unanswerable
 from runbook_lib.platforms import Image
+from runbook_lib.platforms.supervisor import calling, start
 from runbook_lib.step import Finding, Kind, Step
 
 
@@ -153,6 +154,20 @@ def test_a_platform_that_starts_something_else_fails(one):
 def test_deploy_passes_on_the_sandbox_with_the_release_that_runs(env):
     running = releases.find(env, platforms.connect(env).deployed())
     assert deployment.deploy(env, running).run().ok
+
+
+def test_a_deployment_cut_off_between_two_services_is_not_taken_for_done(env):
+    running = releases.find(env, platforms.connect(env).deployed())
+    look = deployment.deploy(env, running).done
+    assert look().ok
+    with calling(env.platform.socket) as supervisord:
+        supervisord.stopProcess("cache", True)
+    try:
+        found = look()
+    finally:
+        with calling(env.platform.socket) as supervisord:
+            start(supervisord, ["cache"], env.platform.start_seconds)
+    assert (found.ok, found.observed["not well"]) == (False, {"cache": "STOPPED"})
 
 
 def test_a_release_without_images_is_not_deployed(env):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -143,6 +144,22 @@ def test_percentiles_of_each_second_are_exact():
     assert median[0] == 2.0
     assert np.isnan(median[1])
     assert median[2] == 7.0
+
+
+@pytest.mark.parametrize(
+    ("p95", "said"),
+    [
+        ([1.9], "in the last run under the same load it was 1.9 ms."),
+        ([1.91, 1.89], "in the last 2 runs under the same load it was 1.9 ms."),
+        ([2.5, 1.9, 2.0], "in the last 3 runs under the same load it was 1.9 to 2.5 ms."),
+    ],
+    ids=["one", "equal", "several"],
+)
+def test_the_trend_says_what_earlier_tests_came_to(seen, drawn, p95, said):
+    charts.trend(
+        seen, [("20260101T000000Z-v1", replace(Summary.of(seen), p95=one, p95_low=one, p95_high=one)) for one in p95]
+    )
+    assert said in " ".join(drawn[0].texts[1].get_text().split())
 
 
 def test_no_global_state_is_touched(seen):

@@ -55,7 +55,7 @@ def test_whatever_is_pending_can_be_attested(roles):
     ("id", "words", "said"),
     [
         ("15.2.1", {}, "does not wait for a person: it is passed"),
-        ("3.1", {}, "it has not run yet"),
+        ("3.1", {}, r"3\.1 belongs to phase 3 \(Database setup\), and the run mini/run-001 has phases 15 alone"),
         ("O.1", {}, "signed, not attested: runbook sign RUN --role technical-lead"),
         ("99.9", {}, "The checklist has no item '99.9'"),
         ("15.1.1", {"note": "  "}, "the note is empty"),
@@ -68,6 +68,21 @@ def test_a_word_that_nobody_waits_for_is_refused(roles, id, words, said):
     with pytest.raises(ConfigurationError, match=said):
         attestation.attest(run, id, roles.mask, **{"person": "Ada", "note": "so it is", **words})
     assert run.events.path.read_bytes() == before
+
+
+def test_what_has_not_run_yet_waits_for_nobody_unless_it_is_a_persons_word(roles):
+    run = roles.open(15)
+    with pytest.raises(ConfigurationError, match="it has not run yet"):
+        attestation.attest(run, "15.2.1", roles.mask, person="Ada", note="so it is")
+
+
+def test_a_rollback_that_was_begun_in_the_run_is_attested_there(roles):
+    run = roles.open(8)
+    with pytest.raises(ConfigurationError, match="belongs to phase 90"):
+        attestation.attest(run, "R.3.3", roles.mask, person="Ada", note="told everybody")
+    run.events.append("run resumed", phases=[90])
+    with pytest.raises(ConfigurationError, match="it has not run yet"):
+        attestation.attest(run, "R.1.1", roles.mask, person="Ada", note="told everybody")
 
 
 def test_a_file_that_is_not_there_is_refused_before_anything_is_kept(roles, tmp_path):

@@ -426,3 +426,12 @@ def test_a_run_that_is_run_in_the_lab_is_open_until_it_is_sealed(roles):
     run = runner.open_run(env, release.find(env, "v1"), runner.select(only=(3,)), runner.Options(), Way.LAB)
     runbook_lib.begin(3, environment="mini", release="v1", run_id=run.id).item("3.1", runbook_lib.not_built("x"))
     assert verify.verify(run, roles.trust).state is State.INTERRUPTED
+
+
+def test_the_digest_of_a_run_that_is_not_sealed_proves_nothing(roles):
+    run = roles.ran()
+    found = [verify.verify(run, roles.trust)]
+    digest = manifest.digest(run.folder / manifest.NAME)
+    assert found[0].digest == digest
+    (fault,) = verify.expected(found, digest)
+    assert fault == f"the manifest with the SHA-256 {digest} is of {run}, which is not sealed: it proves nothing"
