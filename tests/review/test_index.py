@@ -25,6 +25,15 @@ def one(mini) -> Run:
     return run(mini, SOUND | NEXT)[1]
 
 
+def rewrite(run: Run, change) -> None:
+    """Change the overview in the manifest, and have it read anew."""
+    path = run.folder / manifest.NAME
+    statement = json.loads(path.read_bytes())
+    change(statement["predicate"]["overview"])
+    path.write_text(json.dumps(statement))
+    (run.folder.parent.parent / index.NAME).unlink(missing_ok=True)
+
+
 def names() -> list[str]:
     return [entry.run for entry in index.entries()]
 
@@ -40,10 +49,7 @@ def test_a_run_is_listed_and_found_by_what_an_item_said(one):
 
 
 def test_the_manifest_is_read_and_not_the_events_where_it_tells_of_all(one):
-    path = one.folder / manifest.NAME
-    statement = json.loads(path.read_bytes())
-    statement["predicate"]["overview"]["release"] = "as the manifest says"
-    path.write_text(json.dumps(statement))
+    rewrite(one, lambda overview: overview.update(release="as the manifest says"))
     assert index.entries()[0].release == "as the manifest says"
     one.events.append("run resumed")
     assert index.entries()[0].release == "v1"
@@ -101,10 +107,7 @@ def test_a_run_that_was_changed_is_found_first_and_once(one):
 
 
 def test_what_steers_a_terminal_is_shown_as_text(one):
-    path = one.folder / manifest.NAME
-    statement = json.loads(path.read_bytes())
-    statement["predicate"]["overview"]["items"]["3.2"]["said"] = "red \x1b[31m alarm"
-    path.write_text(json.dumps(statement))
+    rewrite(one, lambda overview: overview["items"]["3.2"].update(said="red \x1b[31m alarm"))
     said = subprocess.run([RUNBOOK, "search", "alarm"], capture_output=True, text=True, check=True).stdout
     assert "alarm" in said
     assert "\x1b" not in said

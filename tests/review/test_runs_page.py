@@ -107,7 +107,7 @@ def test_what_runs_say_never_becomes_markup(roles, browsed):  # noqa: F811
 
 
 def test_an_archive_without_runs_still_has_a_page(mini):
-    assert "0 runs of 0 environments" in runs_page.write().read_text()
+    assert "Runs: 0; environments: 0" in runs_page.write().read_text()
 
 
 def test_it_is_written_at_a_runs_end_and_a_damaged_run_breaks_nothing(roles):  # noqa: F811
