@@ -268,15 +268,14 @@ class _Job:
             self.hold.release()
         if self.run is None or self.phase is None:
             return
-        if stopped is not None and not self._gate_spoke():
+        number = self.phase.number
+        told = [event.name for event in self.run.events.read() if event.data.get("phase") == number]
+        if stopped is not None and told[-1:] != ["phase ended"]:
+            if not told:
+                self.run.events.append("phase started", phase=number, notebook=self.phase.notebook)
             reason = self.manager.masked(str(stopped))
-            self.run.events.append("phase ended", phase=self.phase.number, outcome=stopped.outcome, reason=reason)
+            self.run.events.append("phase ended", phase=number, outcome=stopped.outcome, reason=reason)
         manifest.write(self.run)
-
-    def _gate_spoke(self) -> bool:
-        assert self.run is not None and self.phase is not None
-        of_phase = [event.name for event in self.run.events.read() if event.data.get("phase") == self.phase.number]
-        return bool(of_phase) and of_phase[-1] == "phase ended"
 
 
 def declared_parameters(nb: Any) -> dict[str, Any]:

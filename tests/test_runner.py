@@ -302,6 +302,13 @@ def test_what_broke_or_was_interrupted_is_not_rolled_back_by_itself(mini):
     assert "has begun and is not rolled back" in runner.advice(opened)
 
 
+def test_a_kernel_that_dies_before_its_phase_has_begun_is_told(mini, monkeypatch):
+    monkeypatch.setitem(globals(), "SETUP", "import os; os.kill(os.getpid(), 9)")
+    code, opened = run(mini, SOUND)
+    assert code is ExitCode.INTERRUPTED
+    assert ended(opened) == [(2, "kernel died")]
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_where_nothing_was_deployed_nothing_is_rolled_back(mini, asked):
     failing = {2: ['phase.item("2.1", broken())', *SOUND[2][1:]]}
