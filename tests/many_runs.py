@@ -10,6 +10,7 @@ from typing import Any
 
 from runbook_lib.record import manifest
 from runbook_lib.record.archive import Run
+from runbook_lib.record.seal import ENVELOPE
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 Vary = Callable[[int, dict[str, Any]], None]
@@ -17,7 +18,7 @@ Vary = Callable[[int, dict[str, Any]], None]
 
 
 def multiply(run: Run, count: int, vary: Vary, environment: str = "") -> list[str]:
-    """Make `count` more runs in the run's environment, or in another, an hour apart; their ids, oldest first."""
+    """Make `count` more runs, sealed ones, in the run's environment, or in another; their ids, an hour apart."""
     statement = (run.folder / manifest.NAME).read_bytes()
     made = []
     for number in range(count):
@@ -31,4 +32,5 @@ def multiply(run: Run, count: int, vary: Vary, environment: str = "") -> list[st
         folder.mkdir(parents=True)
         os.link(run.events.path, folder / "events.jsonl")
         (folder / manifest.NAME).write_text(json.dumps(each))
+        (folder / ENVELOPE).touch()
     return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from runbook_lib.home import home
 from runbook_lib.record import manifest, overview
 from runbook_lib.record.archive import Run
 from runbook_lib.record.overview import OVERVIEW, Overview
+from runbook_lib.record.seal import is_sealed
 from runbook_lib.record.summary import summarize
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 NAME: Final = ".index.sqlite"
 EVENTS: Final = "events.jsonl"
+SEALED: Final = "sealed"
+"""In the place of a stamp: the run's record is closed, and `runbook verify` is what notices that it was changed."""
 SCHEMA: Final = 3
 """Raised with every change of the tables: an index of another schema is made anew."""
 SAID_BY_A_RUN: Final = 1_000
@@ -203,7 +206,7 @@ def _open(path: Path) -> sqlite3.Connection:
 def _update(database: sqlite3.Connection, outputs: Path) -> None:
     """Read the runs that are new or changed since, and forget those that are gone."""
     known = {(env, run): stamp for env, run, stamp in database.execute("SELECT environment, run, stamp FROM runs")}
-    found = dict(_found(outputs))
+    found = dict(_found(outputs, {key for key, stamp in known.items() if stamp == SEALED}))
     changed = [key for key, stamp in found.items() if known.get(key) != stamp]
     with database:
         for key in known.keys() - found.keys() | known.keys() & set(changed):
@@ -212,19 +215,22 @@ def _update(database: sqlite3.Connection, outputs: Path) -> None:
             _add(database, outputs, key, found[key])
 
 
-def _found(outputs: Path) -> Iterator[tuple[Key, str]]:
+def _found(outputs: Path, sealed: Collection[Key]) -> Iterator[tuple[Key, str]]:
     """Every run of the archive, and the time of change in nanoseconds and the size of its events.
 
-    Nothing happens to a run without an event, so the manifest need not be looked at; by strings, for thousands of runs
-    are looked at each time.
+    Nothing happens to a run without an event, so the manifest need not be looked at, and nothing at all to one that is
+    known to be `sealed`; by strings, for thousands of runs are looked at each time.
     """
     for environment in _folders(str(outputs)):
         for run in _folders(environment.path):
+            if (key := (environment.name, run.name)) in sealed:
+                yield key, SEALED
+                continue
             try:
                 seen = os.stat(f"{run.path}/{EVENTS}")  # noqa: PTH116
             except OSError:
                 continue
-            yield (environment.name, run.name), f"{seen.st_mtime_ns} {seen.st_size}"
+            yield key, f"{seen.st_mtime_ns} {seen.st_size}"
 
 
 def _folders(path: str) -> Iterator[os.DirEntry[str]]:
@@ -241,8 +247,10 @@ def _forget(database: sqlite3.Connection, key: Key) -> None:
 
 
 def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> None:
+    run = Run(outputs.joinpath(*key))
+    stamp = SEALED if is_sealed(run) else stamp
     try:
-        seen = _read(Run(outputs.joinpath(*key)))
+        seen = _read(run)
     except (RecordError, OSError, ValueError, KeyError, TypeError) as error:
         database.execute(
             "INSERT INTO runs (environment, run, stamp, fault) VALUES (?, ?, ?, ?)", (*key, stamp, str(error))

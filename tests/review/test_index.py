@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from runbook_lib.record import manifest
 from runbook_lib.record.archive import Run
+from runbook_lib.record.seal import ENVELOPE
 from runbook_lib.review import index
 
 from ..test_runner import NEXT, SOUND, run
@@ -63,6 +64,16 @@ def test_runs_come_and_go(one):
     shutil.rmtree(other)
     assert names() == [one.id]
     assert {hit.run for hit in index.search("sound")} == {one.id}
+
+
+def test_a_sealed_run_is_read_once_and_noticed_when_it_is_gone(one):
+    (one.folder / ENVELOPE).touch()
+    one.events.append("run resumed")
+    before = index.entries()
+    one.events.append("run resumed")
+    assert index.entries() == before
+    shutil.rmtree(one.folder)
+    assert names() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all, and long enough to be looked at" * 100])
