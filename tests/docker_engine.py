@@ -50,6 +50,9 @@ def running() -> Iterator[None]:
         finally:
             daemon.terminate()
             daemon.wait(START_SECONDS)
+            # The engine leaves the host's network mounted, once a container has used it.
+            for mounted in (folder / "exec" / "netns").glob("*"):
+                subprocess.run(["umount", mounted], check=True)
             shutil.rmtree(folder)
 
 
