@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import random
 import re
 import string
@@ -75,6 +76,7 @@ def main() -> None:
     print(
         f"re, one alternation of {len(every)} forms: {rate(len(sample), lambda: alternation.sub(b'', sample)):.2f} MB/s"
     )
+    print(f"load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

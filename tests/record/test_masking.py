@@ -5,6 +5,7 @@ import html
 import json
 import re
 import textwrap
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -99,6 +100,21 @@ def test_what_is_no_secret_stays_as_it_is(secret, text):
     assume(not mask.found(text))
     assert mask.text(text) == text
     assert stream.feed(text) + stream.end() == text
+
+
+@settings(deadline=None)
+@given(
+    values=st.lists(secrets, min_size=1, max_size=3),
+    between=st.lists(st.text(SIGNS + "\"'\\`,|\t\n", max_size=30), min_size=4, max_size=12),
+    data=st.data(),
+)
+def test_a_secret_that_stands_as_it_is_spelt_is_found_where_byte_by_byte_reading_finds_it(values, between, data):
+    finder = Mask().learn({f"S{number}": value for number, value in enumerate(values)}).finder
+    alone = replace(finder, patterns=tuple(replace(pattern, literal=b"") for pattern in finder.patterns))
+    shown = [AROUND[data.draw(st.sampled_from(sorted(AROUND)))](data.draw(st.sampled_from(values))) for _ in between]
+    text = "".join(part for pair in zip(between, shown, strict=True) for part in pair).encode()
+    assert finder.spans(text) == alone.spans(text)
+    assert set(finder.names(text)) == set(alone.names(text))
 
 
 @pytest.mark.parametrize(
