@@ -7,24 +7,14 @@ import re
 import pytest
 
 from runbook_lib import card
-from runbook_lib.record.result import ItemResult, StepResult
+from runbook_lib.record.result import ItemResult
 from runbook_lib.step import Status
+
+from .test_terminal import step
 
 
 def html(status):
-    step = StepResult(
-        name="module.name",
-        kind="check",
-        title="Is sound",
-        arguments={},
-        status=status,
-        observed="seen",
-        expected="wanted",
-        reason="",
-        remedy="mend it",
-        seconds=0.5,
-    )
-    return card.bundle(ItemResult("9.4", "Redis connectivity", (step,)))["text/html"]
+    return card.bundle(ItemResult("9.4", "Redis connectivity", (step(status),)))["text/html"]
 
 
 def luminance(colour):

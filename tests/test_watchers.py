@@ -13,29 +13,15 @@ import pytest
 from rich.console import Console
 
 from runbook_lib import card, checklist
-from runbook_lib.record.result import MIME, ItemResult, StepResult
+from runbook_lib.record.result import MIME
 from runbook_lib.record.summary import PhaseSummary
 from runbook_lib.step import Status
 from runbook_lib.terminal import TerminalWatcher
 from runbook_lib.watchers import UNREMARKABLE, JsonWatcher, QuietWatcher
 
+from .test_terminal import bundle, step
+
 RUNBOOK = Path(sys.executable).with_name("runbook")
-
-
-def bundle(status, observed="seen"):
-    step = StepResult(
-        name="module.name",
-        kind="check",
-        title="Is sound",
-        arguments={},
-        status=status,
-        observed=observed,
-        expected="wanted",
-        reason="",
-        remedy="mend it",
-        seconds=0.5,
-    )
-    return card.bundle(ItemResult("9.4", "Redis connectivity", (step,)))[MIME]
 
 
 def ended(outcome):
@@ -55,7 +41,7 @@ def quiet(stream):
 @pytest.mark.parametrize("status", list(Status))
 def test_quietly_only_what_wants_attention_is_printed(quiet, stream, status):
     quiet.phase_started(checklist.phase(4))
-    quiet.result(bundle(status))
+    quiet.result(bundle(step(status)))
     assert ("9.4" in stream.getvalue()) == (status not in UNREMARKABLE)
 
 
@@ -65,7 +51,7 @@ def test_quietly_the_live_bar_counts_every_item(stream):
         quiet = QuietWatcher(watcher)
         quiet.phase_started(checklist.phase(9))
         for status in (Status.PASSED, Status.FAILED, Status.SKIPPED):
-            quiet.result(bundle(status))
+            quiet.result(bundle(step(status)))
         (task,) = watcher._bar.tasks
     assert (task.completed, task.total) == (3, len(checklist.phase(9).items))
 
@@ -79,7 +65,7 @@ def test_as_json_every_line_is_an_object(stream):
     watcher = JsonWatcher(stream)
     watcher.phase_started(checklist.phase(4))
     watcher.result(card.running("9.4", "Redis connectivity", "asking")[MIME])
-    watcher.result(bundle(Status.FAILED, observed="\x1b[2J\u2028two\nlines"))
+    watcher.result(bundle(step(Status.FAILED, observed="\x1b[2J\u2028two\nlines")))
     watcher.result(card.gate("Testing", False, "not passed: 4.1")[MIME])
     watcher.phase_ended(ended("failed"))
     assert "\x1b" not in stream.getvalue()
