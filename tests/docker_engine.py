@@ -44,7 +44,7 @@ def running() -> Iterator[None]:
             deadline = time.monotonic() + START_SECONDS
             while not _answers():
                 if daemon.poll() is not None or time.monotonic() > deadline:
-                    _cannot(f"dockerd did not start: {(folder / 'log').read_text()[-1000:]}")
+                    cannot(f"dockerd did not start: {(folder / 'log').read_text()[-1000:]}")
                 time.sleep(0.2)
             yield
         finally:
@@ -115,12 +115,12 @@ def _answers() -> bool:
 
 def _need(program: str, package: str) -> None:
     if shutil.which(program) is None:
-        _cannot(f"{program} was not found: apt-get install {package}")
+        cannot(f"{program} was not found: apt-get install {package}")
     if os.geteuid() != 0:
-        _cannot(f"no Docker engine with {BASE} answers, and only root can run {program}")
+        cannot(f"no Docker engine with {BASE} answers, and only root can run {program}")
 
 
-def _cannot(reason: str) -> NoReturn:
+def cannot(reason: str) -> NoReturn:
     """Skip on a machine that cannot; where everything must be tested, that is a failure."""
     if os.environ.get("CI"):
         pytest.fail(reason)

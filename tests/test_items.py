@@ -282,8 +282,10 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "tests/actions/test_deployment.py::test_deploy_passes_on_the_sandbox_with_the_release_that_runs",
             "tests/actions/test_deployment.py::test_what_ran_before_is_recorded",
             "tests/actions/test_migrate.py::test_a_rehearsal_and_what_it_rehearsed",
+            "tests/checks/test_compose_file.py::test_a_sound_file",
         ),
         (
+            "tests/checks/test_compose_file.py::test_a_planted_risk_is_found",
             "tests/actions/test_deployment.py::test_a_platform_that_starts_something_else_fails",
             "tests/actions/test_migrate.py::test_a_migration_that_fails_leaves_the_revision",
             "tests/actions/test_migrate.py::test_several_heads_fail_with_their_names",
@@ -363,8 +365,12 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("tests/checks/test_services.py::test_a_wrong_database_url_inside_fails",),
     ),
     "9.4": (
-        ("tests/checks/test_cache.py::test_the_cache_passes_on_the_sandbox",),
         (
+            "tests/checks/test_cache.py::test_the_cache_passes_on_the_sandbox",
+            "tests/checks/test_services.py::test_the_cache_inside_passes_on_the_sandbox",
+        ),
+        (
+            "tests/checks/test_services.py::test_a_back_end_without_its_cache_fails",
             "tests/checks/test_cache.py::test_the_wrong_password_in_the_applications_url_fails",
             "tests/checks/test_cache.py::test_a_cache_without_a_password_fails",
         ),
@@ -551,8 +557,14 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("tests/checks/test_ports.py::test_a_port_that_is_not_declared_fails_and_is_named",),
     ),
     "12.4.2": (
-        ("tests/checks/test_ports.py::test_the_stores_are_private_in_the_sandbox",),
-        ("tests/checks/test_ports.py::test_a_store_on_the_public_address_fails",),
+        (
+            "tests/checks/test_ports.py::test_the_stores_are_private_in_the_sandbox",
+            "tests/checks/test_compose_file.py::test_stores_that_are_not_published",
+        ),
+        (
+            "tests/checks/test_ports.py::test_a_store_on_the_public_address_fails",
+            "tests/checks/test_compose_file.py::test_a_store_that_is_published_is_found_whatever_else_is_risked",
+        ),
     ),
     "12.4.3": (
         ("tests/checks/test_ports.py::test_administration_passes_on_the_sandbox",),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from runbook_lib import command, programs
+from runbook_lib import command, platforms, programs
 from runbook_lib.checks import accepted
 from runbook_lib.environment import Environment
 from runbook_lib.errors import NotApplicable, Unanswerable, Waiting
@@ -20,8 +20,6 @@ SCHEMA: Final = 2
 """The version of Trivy's JSON report that is understood here."""
 SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH", "CRITICAL", "UNKNOWN")
 """Lightest first. Nobody has rated an unknown one, so that it counts whatever is declared."""
-NO_IMAGE: Final = ("unable to find the specified image", "No such image", "MANIFEST_UNKNOWN", "manifest unknown")
-"""What Trivy says where an image is not there, in contrast to where it could not look."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,9 @@ def _flaws(results: list[Mapping[str, Any]]) -> Iterator[Flaw]:
 
 @check("The {service} image of {release} has no known vulnerability that counts")
 def vulnerabilities(env: Environment, release: Release, service: str) -> Finding:
-    """5.2: Trivy over the image that carries the release's tag; what is below ``security_audit.image_severity`` shows.
+    """5.2: Trivy over the image that the release's tag names, by its digest.
+
+    What is below ``security_audit.image_severity`` shows, and does not count.
 
     Raises
     ------
@@ -98,19 +98,15 @@ def vulnerabilities(env: Environment, release: Release, service: str) -> Finding
     Unanswerable
         Trivy is not there, could not look, or its report is not understood.
     """
-    reference = _reference(env, release, service)
+    reference = _digest(env, release, service)
     trivy = programs.program("trivy")
-    progress(f"trivy image {reference}")
+    progress(f"trivy image {reference} ({service} of {release.tag})")
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) / "trivy.json"
         words = ["image", "--format", "json", f"--output={target}", "--scanners", "vuln", "--no-progress", reference]
         completed = command.run([trivy, *words], timeout=env.limits.audit)
         text = target.read_text(encoding="utf-8", errors="replace") if target.is_file() else ""
     if not completed.ok:
-        if any(mark in completed.output for mark in NO_IMAGE):
-            raise Waiting(
-                f"the image {reference} is not there yet", remedy="phase 6 builds and tags it; then run phase 5 again"
-            )
         raise Unanswerable(
             f"trivy ended with {completed.returncode}: {completed.tail(1)}",
             remedy="read its words: its database must be reachable, and the image's registry",
@@ -124,15 +120,22 @@ def vulnerabilities(env: Environment, release: Release, service: str) -> Finding
     return _judged(env, reference, _sound(reference, report), text)
 
 
-def _reference(env: Environment, release: Release, service: str) -> str:
+def _digest(env: Environment, release: Release, service: str) -> str:
+    """Of the image that the release's tag names: a tag may be moved while it is scanned."""
     if env.platform.kind == "supervisor":
         raise NotApplicable(
             "platform.kind = 'supervisor': a release's images are archives of its own files; 5.1 audits their packages"
         )
-    name = env.security_audit.images.get(service)
-    if name is None:
-        raise NotApplicable(f"{env.name}.toml names no image of {service} in security_audit.images")
-    return f"{name}:{release.tag}"
+    if service not in env.platform.services:
+        raise NotApplicable(f"{env.name}.toml names no {service} in platform.services")
+    images = platforms.connect(env).tagged(release)
+    found = next((image.digest for image in images if image.service == service), None)
+    if found is None:
+        raise Waiting(
+            f"{release.tag} names no image of {service} yet",
+            remedy="phase 6 builds and tags it; then run phase 5 again",
+        )
+    return found
 
 
 def _sound(reference: str, report: Report) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from runbook_lib import platforms
@@ -73,14 +74,24 @@ def _table(services: Sequence[Service]) -> Table:
 @check("The back end reaches its database from inside")
 def database_inside(env: Environment) -> Finding:
     """9.3: the checklist's own one-liner, run where the back end runs, prints ``DB OK``."""
-    completed = platforms.connect(env).execute(
-        "backend", ["python", "-c", env.application.backend.connection_probe], timeout=env.limits.request * 3
-    )
+    found = _probed(env, env.application.backend.connection_probe, "DB OK", "database-probe.txt")
+    return replace(found, remedy="compare DATABASE_URL in the service's environment with the database's state (3.2)")
+
+
+@check("The back end reaches its cache from inside")
+def cache_inside(env: Environment) -> Finding:
+    """9.4: a line of Python, run where the back end runs, prints ``CACHE OK``."""
+    found = _probed(env, env.application.backend.cache_probe, "CACHE OK", "cache-probe.txt")
+    return replace(found, remedy="compare REDIS_URL in the service's environment with the cache's state")
+
+
+def _probed(env: Environment, probe: str, wanted: str, file: str) -> Finding:
+    """Whether `probe`, run by the back end's own Python, ends well and prints the line that is `wanted`."""
+    completed = platforms.connect(env).execute("backend", ["python", "-c", probe], timeout=env.limits.request * 3)
     said = completed.tail(1)
     return Finding(
-        ok=completed.ok and "DB OK" in completed.output.splitlines(),
+        ok=completed.ok and wanted in completed.output.splitlines(),
         observed=f"exit code {completed.returncode}; {said or 'no output'}",
-        expected="exit code 0; DB OK",
-        remedy="compare DATABASE_URL in the service's environment with the database's state (3.2)",
-        evidence=(completed.evidence("database-probe.txt"),),
+        expected=f"exit code 0; {wanted}",
+        evidence=(completed.evidence(file),),
     )

@@ -22,6 +22,9 @@ class Backend(Model):
     minimum_passed: int = 82
     minimum_coverage: Annotated[float, Field(ge=0, le=100, description="per cent of lines")] = 80.0
     connection_probe: str = "from models.database import engine; print('DB OK' if engine.connect() else 'DB FAIL')"
+    cache_probe: str = (
+        "import os, redis; print('CACHE OK' if redis.from_url(os.environ['REDIS_URL']).ping() else 'CACHE FAIL')"
+    )
 
 
 class Frontend(Model):

@@ -54,10 +54,6 @@ class SecurityAudit(Model):
     npm_severity: Literal["info", "low", "moderate", "high", "critical"] = Field(
         default="low", description="the least that fails"
     )
-    images: dict[str, str] = Field(
-        default={"backend": "twiga-scan-backend", "frontend": "twiga-scan-frontend"},
-        description="the image that is built for each service; its tag is the release's",
-    )
     image_severity: Literal["low", "medium", "high", "critical"] = Field(
         default="high", description="the least that fails"
     )

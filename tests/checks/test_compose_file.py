@@ -16,6 +16,8 @@ from runbook_lib.errors import NotApplicable, Unanswerable
 from runbook_lib.release import Release
 from runbook_lib.step import Finding
 
+from ..docker_engine import cannot
+
 SOUND = """\
 services:
   store:
@@ -41,7 +43,7 @@ Judge = Callable[..., Finding]
 def judge(at: Callable[..., Environment], tmp_path: Path) -> Judge:
     """Have Compose read `text` as the file of v1.0.0, and the check judge it; needs no engine."""
     if shutil.which("docker-compose") is None:
-        pytest.fail("docker-compose was not found: apt-get install docker-compose")
+        cannot("docker-compose was not found: apt-get install docker-compose")
     (tmp_path / ".env").write_text("POSTGRES_PASSWORD=chosen\n")
 
     def judged(text: str, check: Any = compose_file.acceptable, **settings: Any) -> Finding:
@@ -88,11 +90,13 @@ def test_an_accepted_risk_shows_its_reason(judge: Judge) -> None:
     assert finding.tables[0].rows[0][2] == "the registry is ours"
 
 
-def test_12_4_asks_for_the_stores_alone(judge: Judge) -> None:
-    text = SOUND.replace("driver: journald", "driver: none")
-    assert judge(text, compose_file.stores_unpublished).ok
-    exposed = text.replace("127.0.0.1:5432:5432", "5432:5432")
-    assert not judge(exposed, compose_file.stores_unpublished).ok
+def test_stores_that_are_not_published(judge: Judge) -> None:
+    assert judge(SOUND.replace("driver: journald", "driver: none"), compose_file.stores_unpublished).ok
+
+
+def test_a_store_that_is_published_is_found_whatever_else_is_risked(judge: Judge) -> None:
+    exposed = SOUND.replace("127.0.0.1:5432:5432", "5432:5432").replace("driver: journald", "driver: none")
+    assert judge(exposed, compose_file.stores_unpublished).observed.keys() == {"store.exposed"}
 
 
 def test_a_file_with_errors(judge: Judge) -> None:

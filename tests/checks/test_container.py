@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbook_lib import platforms
 from runbook_lib.checks import container
 from runbook_lib.errors import NotApplicable, Unanswerable, Waiting
+from runbook_lib.platforms import Image
 from runbook_lib.release import Release
 
 RELEASE = Release("v1.0.0", "0" * 40, None)
 DIGEST = "twiga-scan-backend@sha256:" + "a" * 64
+IMAGES = {"backend": "sha256:" + "b" * 64, "frontend": "sha256:" + "c" * 64}
 
 
 def flaw(severity="HIGH", name="CVE-2026-0002", package="libssl3"):
@@ -72,10 +75,21 @@ def trivy(tmp_path, monkeypatch):
     return install
 
 
+class Platform:
+    """One whose release has these images."""
+
+    def __init__(self, digests):
+        self.digests = digests
+
+    def tagged(self, release):
+        return tuple(Image(service, digest, 1, 0.0) for service, digest in self.digests.items())
+
+
 @pytest.fixture
-def compose(at):
-    def environment(**audit):
-        platform = {"kind": "compose", "project": "demo", "services": ["backend"]}
+def compose(at, monkeypatch):
+    def environment(images=IMAGES, services=("backend", "frontend"), **audit):
+        monkeypatch.setattr(platforms, "connect", lambda env: Platform(images))
+        platform = {"kind": "compose", "project": "demo", "services": services}
         return at("", platform=platform, security_audit=audit)
 
     return environment
@@ -90,13 +104,13 @@ def test_a_clean_image(trivy, compose):
     finding = scan(compose())
     assert finding.ok
     assert finding.observed["digest"] == DIGEST
-    assert (folder / "asked").read_text() == "twiga-scan-backend:v1.0.0"
+    assert (folder / "asked").read_text() == IMAGES["backend"]
 
 
 def test_a_clean_front_end_image(trivy, compose):
     folder = trivy(report())
     assert scan(compose(), "frontend").ok
-    assert (folder / "asked").read_text() == "twiga-scan-frontend:v1.0.0"
+    assert (folder / "asked").read_text() == IMAGES["frontend"]
 
 
 @pytest.mark.parametrize("service", ["backend", "frontend"])
@@ -166,9 +180,9 @@ def test_a_scan_that_failed(trivy, compose):
 
 
 def test_an_image_that_is_not_built_yet(trivy, compose):
-    trivy("", 'FATAL unable to find the specified image "twiga-scan-backend:v1.0.0"', 1)
-    with pytest.raises(Waiting, match="not there yet"):
-        scan(compose())
+    trivy(report())
+    with pytest.raises(Waiting, match=r"v1\.0\.0 names no image of backend yet"):
+        scan(compose(images={}))
 
 
 def test_without_trivy_the_reason_and_the_way_to_get_it(compose, monkeypatch, tmp_path):
@@ -185,9 +199,9 @@ def test_archives_are_no_container_images(env, release, service):
         container.vulnerabilities(env, release, service).run()
 
 
-def test_a_service_without_an_image(compose):
-    with pytest.raises(NotApplicable, match=r"security_audit\.images"):
-        scan(compose(images={"backend": "b"}), "frontend")
+def test_a_service_that_there_is_not(compose):
+    with pytest.raises(NotApplicable, match=r"platform\.services"):
+        scan(compose(services=["backend"]), "frontend")
 
 
 @given(st.text() | st.recursive(

@@ -83,6 +83,16 @@ def test_a_back_end_without_its_database_fails(watched, code, output):
     assert not finding.ok
 
 
+def test_the_cache_inside_passes_on_the_sandbox(env):
+    assert services.cache_inside(env).run().ok
+
+
+@pytest.mark.parametrize(("code", "output"), [(1, "ConnectionError: refused"), (0, "CACHE FAIL"), (0, "")])
+def test_a_back_end_without_its_cache_fails(watched, code, output):
+    finding = watched(services.cache_inside, Platform((UP,), probe=Completed(("python",), code, output, 0.1)))
+    assert not finding.ok
+
+
 def test_a_wrong_database_url_inside_fails(env, tmp_path):
     dotenv = tmp_path / ".env"
     dotenv.write_text(env.dotenv.file.read_text() + "\nDATABASE_URL=postgresql://nobody:x@127.0.0.1:1/none\n")
