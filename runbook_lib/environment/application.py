@@ -62,6 +62,7 @@ class Database(Model):
     minimum_free_bytes: int = 200_000_000
     sequential_scan_bytes: int = Field(default=10_000_000, description="tables above this size should be read by index")
     log_file: RelativePath | None = Field(default=None, description="the server's log, read for slow queries")
+    log_service: str | None = Field(default=None, description="the platform's service that has it, where no file does")
 
 
 class Cache(Model):

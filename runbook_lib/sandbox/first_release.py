@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from runbook_lib import release
+from runbook_lib import platforms, release
 from runbook_lib.actions import build, install, migrate
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError
-from runbook_lib.platforms.supervisor import Supervisor
 from runbook_lib.release import Release
 from runbook_lib.sandbox.parallel import together
 from runbook_lib.step import Step, progress
@@ -49,7 +48,7 @@ def deploy(env: Environment, found: Release) -> None:
     """Migrate the environment's database, fill it, build the images and start the services."""
     _carry_out(migrate.apply(env, found))
     _fill(env)
-    platform = Supervisor(env)
+    platform = platforms.connect(env)
     platform.tag(found, platform.build(found))
     platform.up(found)
 
