@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Sandbox:
     """Everything under `root`; removing the folder, once it is down, forgets the sandbox."""
 
     root: Path
-    hosting: Hosting = Embedded()
+    hosting: Hosting = field(default_factory=Embedded)
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
@@ -226,6 +226,8 @@ def _status(stack: Stack) -> StackStatus:
     env = environment.read(stack.environment)
     platform = platforms.connect(env)
     try:
-        return StackStatus(stack.name, env.web.url, True, platform.deployed(), platform.services())
+        # Containers that were stopped are still known.
+        services = platform.services() if daemon.running(stack) else ()
+        return StackStatus(stack.name, env.web.url, bool(services), platform.deployed(), services)
     except Unanswerable:
-        return StackStatus(stack.name, env.web.url, False, platform.deployed(), ())
+        return StackStatus(stack.name, env.web.url, False, None, ())

@@ -17,7 +17,6 @@ from typing import Final
 from runbook_lib import environment, platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import install
-from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.platforms import compose_engine, compose_file
 from runbook_lib.sandbox import daemon, edge, first_release, postgres, valkey
@@ -30,6 +29,7 @@ from runbook_lib.step import progress
 FILE: Final = "docker-compose.sandbox.yml"
 FOUNDATION: Final = ("database", "cache", "edge")
 START_SECONDS: Final = 60.0
+_OWN: Final = "built on this machine under a name that only its own contents have"
 _NO_SCANNER: Final = "no scanner of images comes with the sandbox: it must run on machines without Trivy too"
 _PLATFORM = """\
 kind = "compose"
@@ -38,7 +38,8 @@ project = "{project}"
 env_file = "../{name}/compose.env"
 services = ["database", "cache", "backend", "frontend", "edge"]
 settle_seconds = 3.0
-start_seconds = {start_seconds}"""
+start_seconds = {start_seconds}
+accepted_risks = {{ {accepted} }}"""
 
 
 class Containers:
@@ -105,7 +106,10 @@ class Containers:
 
     def platform(self, stack: Stack) -> str:
         """The compose file within the release, and the project."""
-        return _PLATFORM.format(file=FILE, project=_project(stack), name=stack.name, start_seconds=START_SECONDS)
+        accepted = ", ".join(f'"{name}.digest" = "{_OWN}"' for name in FOUNDATION)
+        return _PLATFORM.format(
+            file=FILE, project=_project(stack), name=stack.name, start_seconds=START_SECONDS, accepted=accepted
+        )
 
     def database_log(self, stack: Stack) -> str:
         """The engine keeps it."""
