@@ -199,10 +199,10 @@ class _Ended:
     remedy: str = ""
 
 
-def blocked(step: Step, action: StepResult) -> StepResult:
-    """A step that was not run, since the action before it did not pass."""
-    reason = f"not run: it depends on '{action.title}', which is {action.status}"
-    return StepResult(step.name, step.kind, step.title, {}, action.status, None, None, reason, "", 0.0)
+def blocked(step: Step, earlier: StepResult) -> StepResult:
+    """A step that was not run, since the one before it that it depends on did not pass."""
+    reason = f"not run: it depends on '{earlier.title}', which is {earlier.status}"
+    return StepResult(step.name, step.kind, step.title, {}, earlier.status, None, None, reason, "", 0.0)
 
 
 def _look(step: Step, left: Done | Unknown, following: Sequence[Step]) -> Finding | None:

@@ -99,6 +99,13 @@ def begin(
     return LivePhase(phase, env, wanted, run, hold, mask, Executor(env, run, number, may_act, mask, left))
 
 
+def _blocks(result: StepResult, step: Step) -> bool:
+    """Whether `step` is not to be run after `result`: it depends on an action, or would act against what was found."""
+    if result.kind == Kind.ACTION:
+        return result.status != Status.PASSED
+    return step.kind is Kind.ACTION and result.status in (Status.FAILED, Status.ERROR)
+
+
 def _open(env: Environment, release: Release, run_id: str, dry_run: bool, confirm: str) -> Run:
     """The run that the parameters name, or a new one where they name none."""
     if not run_id:
@@ -134,7 +141,10 @@ class LivePhase:
         return Facts(self.run)
 
     def item(self, id: str, *steps: Step) -> None:
-        """Carry out one item: its steps in order, until an action does not pass."""
+        """Carry out one item: its steps in order, until an action does not pass.
+
+        No action follows on what a check before it in the same item has just found wrong.
+        """
         item = self.definition.item(id)
         if not steps:
             raise ConfigurationError(f"Item {id} was given no step.")
@@ -143,7 +153,7 @@ class LivePhase:
         results: list[StepResult] = []
         images: list[Kept] = []
         for number, step in enumerate(steps, start=1):
-            blocked_by = next((r for r in results if r.kind == Kind.ACTION and r.status != Status.PASSED), None)
+            blocked_by = next((r for r in results if _blocks(r, step)), None)
             if blocked_by:
                 results.append(blocked(step, blocked_by))
                 continue

@@ -12,7 +12,7 @@ from runbook_lib.checks import http, promotion, readiness
 from runbook_lib.checks import staging as stage
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Occupied, Unanswerable
-from runbook_lib.platforms import Image
+from runbook_lib.platforms import HalfDeployed, Image, Platform
 from runbook_lib.record.archive import Run
 from runbook_lib.record.events import Event
 from runbook_lib.release import Release
@@ -153,6 +153,14 @@ def _digests(images: Iterable[Image]) -> dict[str, str]:
     return {image.service: image.digest for image in sorted(images, key=lambda image: image.service)}
 
 
+def what_runs(platform: Platform) -> str | None:
+    """The tag of what is deployed, or a sentence where a deployment was cut off; None where nothing is."""
+    try:
+        return platform.deployed()
+    except HalfDeployed as error:
+        return error.reason
+
+
 @check("What runs before the deployment is known")
 def before(env: Environment, release: Release) -> Finding:
     """8.1, first: the release that rollback goes back to, and the time from which logs count, are put on record.
@@ -160,7 +168,10 @@ def before(env: Environment, release: Release) -> Finding:
     Where `release` itself runs already, as after an interrupted run, what was recorded before it stays.
     """
     now = datetime.now(UTC).isoformat()
-    deployed = platforms.connect(env).deployed()
+    try:
+        deployed = platforms.connect(env).deployed()
+    except HalfDeployed as error:
+        return Finding(True, error.reason, "the platform says what is deployed", facts={DEPLOYED_AT: now})
     if deployed is None:
         seen = "nothing is deployed: a first deployment, with nothing to go back to"
     elif deployed == release.tag:
@@ -176,17 +187,19 @@ def before(env: Environment, release: Release) -> Finding:
 
 
 def _is_deployed(env: Environment, release: Release) -> Finding:
-    """Whether the platform has the release in place, and it is the one that answers."""
-    deployed = platforms.connect(env).deployed()
+    """Whether the platform has the release in place, every service is well, and it is the one that answers."""
+    platform = platforms.connect(env)
+    deployed = what_runs(platform)
+    ill = [service.name for service in platform.services() if not service.up or service.healthy is False]
     try:
         answers = http.version_is(env, release).run()
     except Unanswerable as error:
         # Cut off between two services: to start them is what is left to do.
         return Finding(False, {"deployed": deployed, "answers": str(error)}, {"deployed": release.tag})
     return Finding(
-        deployed == release.tag and answers.ok,
-        {"deployed": deployed, "answers": answers.observed},
-        {"deployed": release.tag, "answers": answers.expected},
+        deployed == release.tag and not ill and answers.ok,
+        {"deployed": deployed, "not well": ill, "answers": answers.observed},
+        {"deployed": release.tag, "not well": [], "answers": answers.expected},
     )
 
 
@@ -194,7 +207,7 @@ def _is_deployed(env: Environment, release: Release) -> Finding:
 def deploy(env: Environment, release: Release) -> Finding:
     """8.1, last: every service on the release's tagged images; the migrations were applied by the action before."""
     platform = platforms.connect(env)
-    earlier = platform.deployed()
+    earlier = what_runs(platform)
     images = _digests(platform.tagged(release))
     platform.up(release)
     deployed = platform.deployed()

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import backup
-from runbook_lib.actions.deployment import DEPLOYED_AT, PHASE, PREVIOUS, has_begun
+from runbook_lib.actions.deployment import DEPLOYED_AT, PHASE, PREVIOUS, has_begun, what_runs
 from runbook_lib.checks import backups, database, dumps, http
 from runbook_lib.checks.dumps import FACT, RollbackPoint
 from runbook_lib.environment import Environment
@@ -170,13 +170,13 @@ def previous_release(env: Environment, run: Run) -> Finding:
             f"{release} has no images any more; nothing was stopped",
             remedy=f"build and tag them (6.2, 6.3 with --release {release}), then roll back again",
         )
-    earlier = platform.deployed()
+    earlier = what_runs(platform)
     progress(f"starting {release} in place of {earlier}")
     started = "yes"
     try:
         platform.up(release)
     except Unanswerable as error:
-        if platform.deployed() != release.tag or not _awaits_its_schema(env, found):
+        if what_runs(platform) != release.tag or not _awaits_its_schema(env, found):
             raise
         started = f"not before R.1.3 gives it its own schema back: {error.reason}"
     deployed = platform.deployed()

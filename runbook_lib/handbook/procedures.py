@@ -265,7 +265,7 @@ def _platform(env: Environment, verb: str) -> list[str]:
     if isinstance(env.platform, SupervisorPlatform):
         program = [sys.executable, "-m", "supervisor.supervisorctl", "-s", f"unix://{env.platform.socket}"]
     else:
-        program = ["docker", "compose", "-f", str(env.platform.file)]
+        program = ["docker", "compose", "-p", env.platform.project, "-f", env.platform.file]
     return [shlex.join([*program, verb, *own])]
 
 

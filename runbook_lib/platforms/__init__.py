@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from runbook_lib.environment import Environment, SupervisorPlatform
-from runbook_lib.errors import NotApplicable
-from runbook_lib.platforms.interface import Image, LogKeeping, Platform, Service
+from runbook_lib.platforms.interface import HalfDeployed, Image, LogKeeping, Platform, Service
 
-__all__ = ["Image", "LogKeeping", "Platform", "Service", "connect"]
+__all__ = ["HalfDeployed", "Image", "LogKeeping", "Platform", "Service", "connect"]
 
 
 def connect(env: Environment) -> Platform:
@@ -15,4 +14,6 @@ def connect(env: Environment) -> Platform:
         from runbook_lib.platforms.supervisor import Supervisor
 
         return Supervisor(env)
-    raise NotApplicable("platform.kind = 'compose' is not built in this version of the kit")
+    from runbook_lib.platforms.compose import Compose
+
+    return Compose(env)

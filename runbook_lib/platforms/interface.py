@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from runbook_lib.command import Completed
+from runbook_lib.errors import Unanswerable
 from runbook_lib.release import Release
+
+
+class HalfDeployed(Unanswerable):
+    """The services do not agree on a release: a deployment was cut off between two of them."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Platform(Protocol):
         ...
 
     def deployed(self) -> str | None:
-        """The tag of the release that is deployed now, None where nothing is."""
+        """The tag of the release that is deployed now, None where nothing is; raises HalfDeployed where several are."""
         ...
 
     def up(self, release: Release) -> None:

@@ -75,7 +75,7 @@ def trivy(tmp_path, monkeypatch):
 @pytest.fixture
 def compose(at):
     def environment(**audit):
-        platform = {"kind": "compose", "file": "docker-compose.prod.yml", "services": ["backend"]}
+        platform = {"kind": "compose", "project": "demo", "services": ["backend"]}
         return at("", platform=platform, security_audit=audit)
 
     return environment

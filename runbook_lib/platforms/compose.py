@@ -1,0 +1,220 @@
+"""Services run by Docker Compose (https://docs.docker.com/compose): started by it, watched through the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from runbook_lib.command import Completed
+from runbook_lib.environment import Environment
+from runbook_lib.errors import Unanswerable
+from runbook_lib.platforms import compose_engine as engine
+from runbook_lib.platforms import compose_file
+from runbook_lib.platforms.compose_file import BUILT
+from runbook_lib.platforms.interface import HalfDeployed, Image, LogKeeping, Service
+from runbook_lib.release import Release
+from runbook_lib.step import progress
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+TIMED_OUT: Final = 124
+"""The exit code of coreutils' and BusyBox' timeout."""
+RESTARTS_FOR_EVER: Final = 3
+_POLL_SECONDS: Final = 0.5
+_KNOWN_FAULTS: Final = (
+    (("port is already allocated", "address already in use"), "a port is taken already", "see who has it: ss -ltnp"),
+    (
+        ("pull access denied", "manifest unknown", "failed to resolve", "no such host", "No such image", "repository"),
+        "an image cannot be pulled",
+        "correct its name, log in to its registry, or load it with 'docker load'",
+    ),
+    (
+        ("Cannot connect to the Docker daemon", "Couldn't connect to Docker daemon", "Connection aborted"),
+        "the engine is down",
+        "start it (systemctl start docker), then resume the run",
+    ),
+)
+"""What Compose and the engine write, what it means, and what to do."""
+
+
+class Compose:
+    """One Compose project.
+
+    What is built from a release runs on the image that the release's tag names; everything else as the file says.
+    """
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+        self.settings = compose_file.settings_of(env)
+
+    def services(self) -> tuple[Service, ...]:
+        """Every declared service."""
+        with engine.answering() as client:
+            found = engine.containers(client, self.settings.project)
+            return tuple(engine.service(name, found.get(name)) for name in self.settings.services)
+
+    def build(self, release: Release) -> tuple[Image, ...]:
+        """Build what the file builds from source, tagged by the release's commit until it is tagged for good."""
+        file = compose_file.read(self.env, release)
+        built = file.built(self.settings.project)
+        tag = f"commit-{release.commit[:12]}"
+        words = ["-f", "-", "build", *built]
+        if not built:
+            return ()
+        started = time.monotonic()
+        completed = self._compose(release, words, file.pinned(self.settings.project, tag), self.settings.build_seconds)
+        if not completed.ok:
+            raise _failed(completed, "build")
+        seconds = (time.monotonic() - started) / len(built)
+        with engine.answering() as client:
+            return tuple(_image(client, service, f"{name}:{tag}", seconds) for service, name in built.items())
+
+    def tag(self, release: Release, images: Sequence[Image]) -> None:
+        """Give each image the release's tag, by the image's id."""
+        built = compose_file.read(self.env, release).built(self.settings.project)
+        with engine.answering() as client:
+            for image in images:
+                client.images.get(image.digest).tag(built[image.service], tag=release.tag)
+
+    def tagged(self, release: Release) -> tuple[Image, ...]:
+        """What the release's tag resolves to now."""
+        from docker.errors import ImageNotFound
+
+        found = []
+        built = compose_file.read(self.env, release).built(self.settings.project)
+        with engine.answering() as client:
+            for service, name in built.items():
+                try:
+                    found.append(_image(client, service, f"{name}:{release.tag}", 0.0))
+                except ImageNotFound:
+                    continue
+        return tuple(found)
+
+    def deployed(self) -> str | None:
+        """The tag that every container of a built image was started from."""
+        with engine.answering() as client:
+            found = engine.containers(client, self.settings.project)
+            tags = {name: each.labels[BUILT] for name, each in found.items() if each.labels.get(BUILT)}
+            moved = [name for name in tags if not engine.runs_what_its_tag_names(client, found[name])]
+        absent = [name for name in self.settings.services if name not in found]
+        if tags and (len(set(tags.values())) > 1 or absent or moved):
+            seen = [f"{name} is {tag}" for name, tag in sorted(tags.items())]
+            seen += [f"{name} has no container" for name in absent]
+            seen += [f"the tag of {name} names another image by now" for name in moved]
+            raise HalfDeployed(
+                f"no release is deployed as a whole: {', '.join(seen)}",
+                remedy="resume the run, or roll back (notebook 90)",
+            )
+        return next(iter(tags.values()), None)
+
+    def up(self, release: Release) -> None:
+        """Start what differs from the release's file, and wait until every service is up and healthy."""
+        file = compose_file.read(self.env, release)
+        missing = file.built(self.settings.project).keys() - {image.service for image in self.tagged(release)}
+        if missing:
+            raise Unanswerable(
+                f"{release.tag} names no image of {', '.join(sorted(missing))}; nothing was stopped",
+                remedy="build and tag its images first (6.2, 6.3)",
+            )
+        document = file.pinned(self.settings.project, release.tag)
+        words = ["-f", "-", "up", "-d", "--no-build"]
+        completed = self._compose(release, words, document, self.settings.start_seconds)
+        if not completed.ok:
+            raise _failed(completed, "up", self._unhealthy())
+        self._wait()
+
+    def down(self) -> None:
+        """Stop the containers whose images are built from a release, and keep everything else."""
+        with engine.answering() as client:
+            for name, container in engine.containers(client, self.settings.project).items():
+                if container.labels.get(BUILT):
+                    progress(f"stopping {name}")
+                    container.stop()
+
+    def execute(self, service: str, argv: Sequence[str], *, timeout: float = 60.0) -> Completed:
+        """Run a program inside the service's container, ended there after `timeout` seconds (coreutils' timeout)."""
+        started = time.monotonic()
+        with engine.answering(timeout + engine.ANSWER_SECONDS) as client:
+            container = self._container(client, service)
+            code, output = container.exec_run(["timeout", "-k", "1", f"{timeout:g}", *argv])
+        if code == TIMED_OUT:
+            raise Unanswerable(
+                f"{argv[0]} in {service} did not end within {timeout:g} s", remedy="look at what it was doing"
+            )
+        return Completed(
+            tuple(argv), int(code or 0), bytes(output).decode(errors="replace"), time.monotonic() - started
+        )
+
+    def logs(self, service: str) -> str:
+        """What the container has logged, as far back as its driver keeps it."""
+        with engine.answering() as client:
+            return self._container(client, service).logs().decode(errors="replace")
+
+    def log_files(self, service: str) -> tuple[Path, ...]:
+        """None: the engine keeps them, perhaps on another machine."""
+        return ()
+
+    def log_keeping(self, service: str) -> LogKeeping:
+        """By the logging driver and its options, as the engine has them."""
+        with engine.answering() as client:
+            return engine.log_keeping(self._container(client, service))
+
+    def environment(self, service: str) -> dict[str, str]:
+        """What the engine started the container with."""
+        with engine.answering() as client:
+            pairs = self._container(client, service).attrs["Config"]["Env"] or ()
+        return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+    def _compose(self, release: Release, words: Sequence[str], document: str, seconds: float) -> Completed:
+        return compose_file.run(self.env, release, words, timeout=seconds, stdin=document)
+
+    def _container(self, client: DockerClient, service: str) -> Container:
+        found = engine.containers(client, self.settings.project).get(service)
+        if found is None:
+            raise Unanswerable(f"the engine has no container of {service}", remedy="deploy a release first (8.1)")
+        return found
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + self.settings.start_seconds
+        while waiting := [one for one in self.services() if not one.up or one.healthy is False]:
+            hopeless = any(one.restarts >= RESTARTS_FOR_EVER for one in waiting)
+            if hopeless or time.monotonic() >= deadline:
+                raise Unanswerable(
+                    f"not up within {self.settings.start_seconds:g} s: {self._unhealthy()}",
+                    remedy="mend the service named, or roll back (notebook 90)",
+                )
+            progress(", ".join(f"{one.name} is {one.state}" for one in waiting))
+            time.sleep(_POLL_SECONDS)
+
+    def _unhealthy(self) -> str:
+        """Each service that is not well, with the last lines of its log."""
+        with engine.answering() as client:
+            found = engine.containers(client, self.settings.project)
+            states = [engine.service(name, found.get(name)) for name in self.settings.services]
+            ill = [one for one in states if not one.up or one.healthy is False]
+            return "\n".join(
+                f"{one.name} is {'not healthy' if one.up else one.state}; {one.detail}\n"
+                f"{engine.last_lines(found.get(one.name)) or '(it logged nothing)'}"
+                for one in ill
+            )
+
+
+def _image(client: DockerClient, service: str, reference: str, seconds: float) -> Image:
+    image = client.images.get(reference)
+    return Image(service, str(image.id), int(image.attrs["Size"]), seconds)
+
+
+def _failed(completed: Completed, verb: str, services: str = "") -> Unanswerable:
+    """Compose's failure by its cause, where that is known."""
+    said = completed.tail(4)
+    for marks, meaning, remedy in _KNOWN_FAULTS:
+        if any(mark in completed.output for mark in marks):
+            return Unanswerable(f"{meaning}: {said}\n{services}".strip(), remedy=remedy)
+    return Unanswerable(
+        f"Compose's {verb} ended with {completed.returncode}: {said}\n{services}".strip(),
+        remedy="read its words, and the log of the service named",
+    )
