@@ -23,10 +23,16 @@ WHERE NOT EXISTS (SELECT FROM scans)
 """
 
 
-def prepare(env: Environment) -> Release:
-    """Check the release out beside the others, install and build it as phases 2 and 6 would; can be repeated."""
+def check_out(env: Environment) -> Release:
+    """Check the release out beside the others where it is not; can be repeated."""
     found = release.find(env, TAG)
     install.checkout(env, found)
+    return found
+
+
+def prepare(env: Environment) -> Release:
+    """Check the release out, install and build it as phases 2 and 6 would; can be repeated."""
+    found = check_out(env)
     together(lambda: _carry_out(install.backend(env, found)), lambda: _build_frontend(env, found))
     return found
 

@@ -82,6 +82,8 @@ class Sandbox:
                 if not daemon.running(stack):
                     self._prepare(stack)
             self._write_environments()
+            # The stacks share the checkout, and their files may stand in it.
+            first_release.check_out(self._environments()[0][0])
             together(*(partial(self._start, stack) for stack in self.stacks), partial(tracker.create, self.root))
             self._start_tracker()
             self._deploy_first_release()

