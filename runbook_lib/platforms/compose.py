@@ -145,9 +145,9 @@ class Compose:
             raise Unanswerable(
                 f"{argv[0]} in {service} did not end within {timeout:g} s", remedy="look at what it was doing"
             )
-        return Completed(
-            tuple(argv), int(code or 0), bytes(output).decode(errors="replace"), time.monotonic() - started
-        )
+        if code is None or not isinstance(output, bytes):
+            raise Unanswerable(f"the engine does not say how {argv[0]} in {service} ended", remedy="run it again")
+        return Completed(tuple(argv), code, output.decode(errors="replace"), time.monotonic() - started)
 
     def logs(self, service: str) -> str:
         """What the container has logged, as far back as its driver keeps it."""
