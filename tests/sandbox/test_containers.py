@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from runbook_lib import checklist, environment, platforms, release
 from runbook_lib.checks import database, http, traffic
 from runbook_lib.environment import Environment
+from runbook_lib.errors import Unanswerable
 from runbook_lib.home import VARIABLE, Home
 from runbook_lib.platforms import compose_engine
 from runbook_lib.record import archive
@@ -29,6 +31,7 @@ from runbook_lib.sandbox.stack import Sandbox
 pytestmark = pytest.mark.xdist_group("end to end")
 RUNBOOK = Path(sys.executable).with_name("runbook")
 NAME = Containers.name
+BASE = "runbook-tests-base:bookworm"
 README = (Path(__file__).parents[2] / "README.md").read_text()
 WAITING = {"15.1.1", "15.1.2", "15.1.3", "O.1", "O.2", "O.3", "O.4"}
 WAIVED = {"5.1.1", "5.1.2", "5.2.1", "5.2.2", "9.1.1", "9.1.2", "9.1.3", "9.1.4"}
@@ -38,6 +41,26 @@ BROKEN = "v1.0.1-broken"
 
 def runbook(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([RUNBOOK, *arguments], capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    """An image to build on, made of Debian's packages where the engine has none yet: no registry is asked."""
+    try:
+        with compose_engine.answering() as client:
+            client.ping()
+            if any(BASE in image.tags for image in client.images.list()):
+                return BASE
+    except Unanswerable as error:
+        pytest.skip(f"no Docker engine: {error}")
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        pytest.skip(f"the engine has no {BASE}, and only root with debootstrap can make it")
+    with tempfile.TemporaryDirectory() as tree:
+        made = ["debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm", tree]
+        subprocess.run(made, check=True, capture_output=True)
+        with subprocess.Popen(["tar", "-C", tree, "-c", "."], stdout=subprocess.PIPE) as packed:
+            subprocess.run(["docker", "import", "-", BASE], stdin=packed.stdout, check=True, capture_output=True)
+    return BASE
 
 
 @pytest.fixture(scope="module")
