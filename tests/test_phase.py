@@ -96,6 +96,21 @@ def test_what_follows_a_failed_action_is_not_run(mini):
     assert "not run: it depends on 'Fails to change anything'" in second["reason"]
 
 
+@pytest.mark.parametrize("found", [alike(3), raises(Unanswerable("the tool is missing"))], ids=["failed", "error"])
+def test_no_action_follows_on_what_a_check_of_the_same_item_found_wrong(mini, found):
+    touched: list = []
+    phase = begin()
+    phase.item("3.1", found, alike(2), changes(touched))
+    phase.item("3.2", changes(touched))
+    first, second, third = summarize(phase.run).items["3.1"]["steps"]
+    assert second["status"] == Status.PASSED
+    assert third["status"] == first["status"] != Status.PASSED
+    assert f"not run: it depends on '{first['title']}'" in third["reason"]
+    # Only the other item's.
+    assert touched == ["changed"]
+    assert results(phase)["3.2"] == Status.PASSED
+
+
 def test_a_dry_run_plans_actions_and_answers_checks(mini):
     touched: list = []
     phase = begin(dry_run=True)
