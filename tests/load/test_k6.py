@@ -34,7 +34,8 @@ def test_a_run_keeps_its_rate_and_sends_every_request(profile, target, monkeypat
     assert target.asked["/fixed"] in (59, 60)
     assert result.samples.outcomes() == {Outcome.ANSWERED: target.asked["/fixed"]}
     rows = result.samples.rows
-    np.testing.assert_allclose(np.diff(rows["due"]), 0.025, atol=0.02)
+    # By the median, for on a busy machine k6 itself is late with one or the other.
+    np.testing.assert_allclose(np.median(np.diff(rows["due"])), 0.025, atol=0.005)
     assert (rows["first"] <= rows["end"]).all()
     assert result.cost.dropped == 0
 
