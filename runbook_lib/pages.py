@@ -61,12 +61,12 @@ def _masked(section: Section, mask: Mask) -> Section:
 
 def markdown(page: Page) -> str:
     """The page as Markdown (CommonMark, with GitHub's tables); whatever it was given is text, never markup."""
-    return templates().get_template("page.md").render(page=page)
+    return _templates().get_template("page.md").render(page=page)
 
 
 def html(page: Page) -> str:
     """The page as one HTML file; whatever it was given is text, never markup."""
-    return templates().get_template("page.html").render(page=page)
+    return _templates().get_template("page.html").render(page=page)
 
 
 def standalone(name: str, **given: Any) -> str:
@@ -75,7 +75,7 @@ def standalone(name: str, **given: Any) -> str:
     Its Content-Security-Policy lets nothing else run, and nothing be asked for from anywhere.
     """
     style = _part("standalone.css") + _part(f"{name}.css")
-    return templates().get_template(f"{name}.html").render(style=style, script=_part(f"{name}.js"), **given)
+    return _templates().get_template(f"{name}.html").render(style=style, script=_part(f"{name}.js"), **given)
 
 
 def _part(name: str) -> str:
@@ -88,7 +88,7 @@ def csp(text: str) -> str:
 
 
 @cache
-def templates() -> jinja2.Environment:
+def _templates() -> jinja2.Environment:
     """Where every page is made: what is put into HTML is escaped, and a name that is not given is an error."""
     import jinja2
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -26,7 +25,7 @@ from runbook_lib.record.masking import Mask
 from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.summary import PhaseSummary, RunSummary, summarize
 from runbook_lib.release import Release
-from runbook_lib.review import junit, page, runs_page
+from runbook_lib.review import derived, junit
 from runbook_lib.step import Status
 
 
@@ -230,8 +229,7 @@ def _run(
         run.events.append("run closed", outcome=outcome)
         manifest.write(run)
         junit.write(run)
-        for said in filter(None, (page.refresh(run), runs_page.refresh())):
-            sys.stderr.write(f"{said}\n")
+        derived.refresh(run)
     return _exit_code(run, outcome, failed)
 
 

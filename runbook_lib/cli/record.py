@@ -122,12 +122,13 @@ def seal(run: RunName) -> None:
     from runbook_lib import exclusive
     from runbook_lib.record import archive
     from runbook_lib.record import seal as seals
+    from runbook_lib.review import derived
 
     found = archive.find(run)
     env = _environment(found)
     with exclusive.alone(env, found.id):
         sealed = seals.seal(found, mask_of(env))
-    _refresh(found)
+    derived.refresh(found)
     typer.echo(f"{found} is sealed; none of the {sealed.secrets} secret values that are known stands in it.")
     typer.echo(f"Keep this elsewhere, in a ticket or a tag: {sealed.digest}")
     typer.echo(f"Anyone may hold it against the record: runbook verify {found} --expect {sealed.digest}")
@@ -139,13 +140,14 @@ def sign(run: RunName, role: RoleName, key: Key) -> None:
     from runbook_lib.record import archive, keys
     from runbook_lib.record import seal as seals
     from runbook_lib.record.verify import verify as check
+    from runbook_lib.review import derived
 
     found, signer = archive.find(run), _signer(key)
     trust = keys.trust_of(found.environment)
     if seals.is_sealed(found) and (faults := check(found, trust).faults):
         raise ConfigurationError("\n  ".join([f"The run {found} does not hold, and is not signed:", *faults]))
     signed = seals.sign(found, role, signer, trust)
-    _refresh(found)
+    derived.refresh(found)
     missing = signed.missing(trust)
     more = f"{missing} more of {trust.threshold} have to sign" if missing else "the run is signed off"
     typer.echo(f"{found} is signed for {role}; {more}. Signed by: {', '.join(sorted(signed.by_role))}.")
@@ -245,14 +247,6 @@ def _environment(run: Run) -> Environment:
     from runbook_lib import environment as environments
 
     return environments.load(run.environment)
-
-
-def _refresh(run: Run) -> None:
-    """Bring the run's review and the page of all runs up to date, or say why not."""
-    from runbook_lib.review import page, runs_page
-
-    for said in filter(None, (page.refresh(run), runs_page.refresh())):
-        typer.echo(said, err=True)
 
 
 def mask_of(env: Environment) -> Mask:
