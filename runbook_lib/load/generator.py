@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.load import schedule, wire
+from runbook_lib.load.alarm import alarm
 from runbook_lib.load.client import Clients
 from runbook_lib.load.interface import BREAKER, LOOKED_AT, Arrivals, Profile, Scripted, Users
 from runbook_lib.load.pool import Pool
@@ -146,18 +147,20 @@ class Generator:
         due, count = self._due, len(self._due)
         send, zero = self._turns(), self.recorder.zero
         shares, number, turn = self.plan.shares, 0, self.plan.share
-        while number < count and not self._over.is_set():
-            now = clock() - zero
-            while number < count and due[number] <= now:
-                moment = due[number]
-                send(turn, moment, now - moment)
-                number += 1
-                turn += shares
-                if not number % LOOK_UP:
-                    # Whoever is behind must let answers in, and know how late it is.
-                    break
-            self._issued = number
-            await asyncio.sleep(max(0.0, due[number] - (clock() - zero)) if number < count else 0.0)
+        with alarm() as ringing:
+            while number < count and not self._over.is_set():
+                now = clock() - zero
+                while number < count and due[number] <= now:
+                    moment = due[number]
+                    send(turn, moment, now - moment)
+                    number += 1
+                    turn += shares
+                    if not number % LOOK_UP:
+                        # Whoever is behind must let answers in, and know how late it is.
+                        break
+                self._issued = number
+                if number < count:
+                    await ringing.at(zero + due[number])
 
     async def _by_users(self, load: Users) -> None:
         """Closed loop: every answer lets a user send again, after a pause."""
