@@ -31,9 +31,15 @@ class Home:
         return self.root / ".sandbox"
 
     @property
+    def containers(self) -> Path:
+        """All that the sandbox of containers owns, beside the embedded one's."""
+        return self.sandbox / "compose"
+
+    @property
     def environments(self) -> tuple[Path, ...]:
         """Folders searched for ``<name>.toml``, in this order."""
-        return (self.notebooks / "environments", self.sandbox / "environments")
+        sandboxes = (self.sandbox, self.containers)
+        return (self.notebooks / "environments", *(each / "environments" for each in sandboxes))
 
 
 def home() -> Home:

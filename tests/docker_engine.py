@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -27,33 +28,70 @@ PACKAGES: Final = "python3,python3-venv,ca-certificates"
 START_SECONDS: Final = 60.0
 
 
+@dataclass
+class Engine:
+    """An engine of our own, which keeps everything in `folder`."""
+
+    folder: Path
+    daemon: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        """What DOCKER_HOST has to be."""
+        return f"unix://{self.folder}/socket"
+
+    def start(self) -> None:
+        """Have it running and answering."""
+        words = ["dockerd", "--host", self.host, "--data-root", self.folder / "data"]
+        words += ["--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid", "--bridge=none"]
+        with (self.folder / "log").open("ab") as log:
+            self.daemon = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers():
+            if self.daemon.poll() is not None or time.monotonic() > deadline:
+                cannot(f"dockerd did not start: {(self.folder / 'log').read_text()[-1000:]}")
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """End it as a power cut does; its containers may live on."""
+        assert self.daemon is not None
+        self.daemon.kill()
+        self.daemon.wait(START_SECONDS)
+
+    def end(self) -> None:
+        """Stop it, and remove what it kept."""
+        if self.daemon is not None:
+            self.daemon.terminate()
+            self.daemon.wait(START_SECONDS)
+        # It leaves the host's network mounted, once a container has used it; one that was killed, its data too.
+        mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for each in reversed([place for place in mounted if Path(place).is_relative_to(self.folder)]):
+            subprocess.run(["umount", each], check=True)
+        shutil.rmtree(self.folder)
+
+
+@contextmanager
+def own() -> Iterator[Engine]:
+    """An engine that nobody else uses; DOCKER_HOST names it while it is there."""
+    _need("dockerd", "docker.io")
+    engine = Engine(Path(tempfile.mkdtemp(prefix="runbook-tests-docker-")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", engine.host)
+        try:
+            engine.start()
+            yield engine
+        finally:
+            engine.end()
+
+
 @contextmanager
 def running() -> Iterator[None]:
     """The engine that answers already, else one of our own, which is gone afterwards; DOCKER_HOST names it."""
     if _answers():
         yield
         return
-    _need("dockerd", "docker.io")
-    folder = Path(tempfile.mkdtemp(prefix="runbook-tests-docker-"))
-    words = ["dockerd", "--host", f"unix://{folder}/socket", "--data-root", folder / "data"]
-    words += ["--exec-root", folder / "exec", "--pidfile", folder / "pid", "--bridge=none"]
-    with pytest.MonkeyPatch.context() as patch, (folder / "log").open("wb") as log:
-        patch.setenv("DOCKER_HOST", f"unix://{folder}/socket")
-        daemon = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while not _answers():
-                if daemon.poll() is not None or time.monotonic() > deadline:
-                    cannot(f"dockerd did not start: {(folder / 'log').read_text()[-1000:]}")
-                time.sleep(0.2)
-            yield
-        finally:
-            daemon.terminate()
-            daemon.wait(START_SECONDS)
-            # The engine leaves the host's network mounted, once a container has used it.
-            for mounted in (folder / "exec" / "netns").glob("*"):
-                subprocess.run(["umount", mounted], check=True)
-            shutil.rmtree(folder)
+    with own():
+        yield
 
 
 def make_base() -> str:

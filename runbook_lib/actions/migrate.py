@@ -31,10 +31,9 @@ def rehearse(env: Environment, release: Release, facts: Mapping[str, Any]) -> Fi
     damaged = faults(env, point)
     if damaged:
         return Finding(False, damaged, "the rollback point as it was taken", remedy="run this phase again")
-    found = database.heads(env, release)
-    failed = database.heads_finding(found)
-    if failed:
-        return failed
+    planned = _planned(env, release)
+    if isinstance(planned, Finding) and not planned.ok:
+        return planned
     with backup.scratch_copy(env, point) as address:
         with database.connected(env, address) as connection:
             restored = database.row_counts(connection)
@@ -45,7 +44,7 @@ def rehearse(env: Environment, release: Release, facts: Mapping[str, Any]) -> Fi
                 expected={"rows at backup": dict(point.tables)},
                 remedy="the dump does not hold what it should: take it again, and do not deploy before it does",
             )
-        return _migrated(env, release, found[0], address, before=restored)
+        return planned if isinstance(planned, Finding) else _migrated(env, release, planned, address, before=restored)
 
 
 @action("Migrate an empty database at once")
@@ -69,7 +68,7 @@ def initialise(env: Environment, release: Release) -> Finding:
 
 def _is_applied(env: Environment, release: Release) -> Finding:
     """Whether the live database is at the release's one head."""
-    return database.at_head(env, release).run()
+    return database.at_head(env, release).run() if database.has_migrations(env, release) else _nothing(release)
 
 
 @action("Apply {release}'s migrations to the live database", done=_is_applied)
@@ -85,9 +84,20 @@ def apply(env: Environment, release: Release) -> Finding:
 
 
 def _applied(env: Environment, release: Release) -> Finding:
+    planned = _planned(env, release)
+    return planned if isinstance(planned, Finding) else _migrated(env, release, planned, database.url(env), before={})
+
+
+def _planned(env: Environment, release: Release) -> str | Finding:
+    """The one head that is to be reached, or what is found where there is none to reach."""
+    if not database.has_migrations(env, release):
+        return _nothing(release)
     found = database.heads(env, release)
-    failed = database.heads_finding(found)
-    return failed or _migrated(env, release, found[0], database.url(env), before={})
+    return database.heads_finding(found) or found[0]
+
+
+def _nothing(release: Release) -> Finding:
+    return Finding(True, f"{release} brings no migrations", "none: application.backend.migrations = 'none'")
 
 
 def _migrated(env: Environment, release: Release, head: str, address: str, *, before: Mapping[str, int]) -> Finding:

@@ -98,8 +98,9 @@ def vulnerabilities(env: Environment, release: Release, service: str) -> Finding
     Unanswerable
         Trivy is not there, could not look, or its report is not understood.
     """
-    reference = _digest(env, release, service)
+    _has_images(env, service)
     trivy = programs.program("trivy")
+    reference = _digest(env, release, service)
     progress(f"trivy image {reference} ({service} of {release.tag})")
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) / "trivy.json"
@@ -120,14 +121,17 @@ def vulnerabilities(env: Environment, release: Release, service: str) -> Finding
     return _judged(env, reference, _sound(reference, report), text)
 
 
-def _digest(env: Environment, release: Release, service: str) -> str:
-    """Of the image that the release's tag names: a tag may be moved while it is scanned."""
+def _has_images(env: Environment, service: str) -> None:
     if env.platform.kind == "supervisor":
         raise NotApplicable(
             "platform.kind = 'supervisor': a release's images are archives of its own files; 5.1 audits their packages"
         )
     if service not in env.platform.services:
         raise NotApplicable(f"{env.name}.toml names no {service} in platform.services")
+
+
+def _digest(env: Environment, release: Release, service: str) -> str:
+    """Of the image that the release's tag names: a tag may be moved while it is scanned."""
     images = platforms.connect(env).tagged(release)
     found = next((image.digest for image in images if image.service == service), None)
     if found is None:

@@ -17,7 +17,7 @@ from runbook_lib.checks.dependencies import backend_folder, interpreter
 from runbook_lib.checks.dotenv import read
 from runbook_lib.command import Completed
 from runbook_lib.environment import Environment
-from runbook_lib.errors import Unanswerable
+from runbook_lib.errors import NotApplicable, Unanswerable
 from runbook_lib.release import Release
 from runbook_lib.step import Finding, check
 
@@ -227,8 +227,31 @@ def run_in_release(
     )
 
 
+def has_migrations(env: Environment, release: Release) -> bool:
+    """Whether the release's schema is moved by Alembic.
+
+    Raises
+    ------
+    Unanswerable
+        The environment declares that nothing is migrated, and the release has migrations.
+    """
+    if env.application.backend.migrations == "alembic":
+        return True
+    if (release.folder / env.application.backend.folder / "alembic.ini").exists():
+        raise Unanswerable(
+            f"{env.name}.toml says application.backend.migrations = 'none', and {release} has an alembic.ini",
+            remedy="declare 'alembic', or release without it",
+        )
+    return False
+
+
 def heads(env: Environment, release: Release) -> tuple[str, ...]:
-    """The newest revisions among the release's migrations. Raises Unanswerable where Alembic does not tell."""
+    """The newest revisions among the release's migrations, none where it needs none.
+
+    Raises Unanswerable where Alembic does not tell.
+    """
+    if not has_migrations(env, release):
+        return ()
     listed = run_in_release(env, release, "-m", "alembic", "heads", timeout=env.limits.migration)
     if not listed.ok:
         raise Unanswerable(f"alembic heads ended with {listed.returncode}: {listed.tail(3)}", remedy="see its output")
@@ -289,7 +312,12 @@ def engine_connects(env: Environment, release: Release) -> Finding:
 
 @check("The database is at the one head of {release}'s migrations")
 def at_head(env: Environment, release: Release) -> Finding:
-    """The live revision equals the release's only head; several heads fail with their names."""
+    """The live revision equals the release's only head; several heads fail with their names.
+
+    Raises NotApplicable where the environment declares that nothing is migrated.
+    """
+    if not has_migrations(env, release):
+        raise NotApplicable("application.backend.migrations = 'none'")
     found = heads(env, release)
     failed = heads_finding(found)
     if failed:

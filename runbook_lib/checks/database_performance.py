@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from runbook_lib import platforms
 from runbook_lib.checks import database, logs, sessions
 from runbook_lib.checks.load import Loaded
 from runbook_lib.environment import Environment
@@ -128,6 +129,8 @@ def _server_log(env: Environment, connection: psycopg.Connection[Any]) -> str:
     import psycopg
 
     declared = env.database.log_file
+    if env.database.log_service is not None:
+        return platforms.connect(env).logs(env.database.log_service)
     if declared is None:
         try:
             row = connection.execute(
@@ -151,7 +154,7 @@ def _server_log(env: Environment, connection: psycopg.Connection[Any]) -> str:
 def _no_log(reason: str) -> Unanswerable:
     return Unanswerable(
         f"the server's log cannot be read: {reason}",
-        remedy="install pg_stat_statements, or declare database.log_file",
+        remedy="install pg_stat_statements, or declare database.log_file or log_service",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,16 @@ RollbackOnFailure = Annotated[
         help="Where a gate fails after something was deployed, put back what ran before (notebook 90).",
     ),
 ]
+
+
+class Hosted(StrEnum):
+    """What runs the sandbox's services."""
+
+    SUPERVISOR = "supervisor"
+    COMPOSE = "compose"
+
+
+HostedBy = Annotated[Hosted, typer.Option("--platform", help="What runs its services; each has a sandbox of its own.")]
 Only = Annotated[str, typer.Option(metavar="PHASES", help="Run these phases alone, such as 9,11.")]
 
 
@@ -322,33 +333,44 @@ def demo(
 
 
 @sandbox_app.command()
-def up() -> None:
+def up(platform: HostedBy = Hosted.SUPERVISOR) -> None:
     """Create the sandbox where there is none, and start it."""
     from runbook_lib.step import reporting
 
-    console, sandbox = _console(), _sandbox()
+    console, sandbox = _console(), _sandbox(platform)
     with _watching(console) as watcher, reporting(watcher.tell):
         sandbox.up()
     _print_sandbox(console, sandbox)
 
 
 @sandbox_app.command()
-def down() -> None:
+def down(platform: HostedBy = Hosted.SUPERVISOR) -> None:
     """Stop the sandbox; what it holds is kept."""
-    _sandbox().down()
+    _sandbox(platform).down()
     typer.echo("The sandbox is stopped.")
 
 
 @sandbox_app.command()
-def status() -> None:
+def destroy(platform: HostedBy = Hosted.SUPERVISOR) -> None:
+    """Stop the sandbox and remove all that it holds. Data, backups and images; the record of runs is kept."""
+    _sandbox(platform).destroy()
+    typer.echo("The sandbox is removed.")
+
+
+@sandbox_app.command()
+def status(platform: HostedBy = Hosted.SUPERVISOR) -> None:
     """Say what of the sandbox runs."""
-    _print_sandbox(_console(), _sandbox())
+    _print_sandbox(_console(), _sandbox(platform))
 
 
-def _sandbox() -> Sandbox:
+def _sandbox(platform: Hosted = Hosted.SUPERVISOR) -> Sandbox:
     from runbook_lib.home import home
     from runbook_lib.sandbox.stack import Sandbox
 
+    if platform is Hosted.COMPOSE:
+        from runbook_lib.sandbox.hosting.containers import Containers
+
+        return Sandbox(home().containers, Containers())
     return Sandbox(home().sandbox)
 
 

@@ -18,6 +18,7 @@ class Backend(Model):
     folder: str = "backend"
     requirements: str = "requirements.txt"
     installer: Literal["pip", "uv"] = "pip"
+    migrations: Literal["alembic", "none"] = "alembic"
     test: Argv = ("-m", "pytest", "-v")
     minimum_passed: int = 82
     minimum_coverage: Annotated[float, Field(ge=0, le=100, description="per cent of lines")] = 80.0
@@ -65,6 +66,7 @@ class Database(Model):
     minimum_free_bytes: int = 200_000_000
     sequential_scan_bytes: int = Field(default=10_000_000, description="tables above this size should be read by index")
     log_file: RelativePath | None = Field(default=None, description="the server's log, read for slow queries")
+    log_service: str | None = Field(default=None, description="the platform's service that has it, where no file does")
 
 
 class Cache(Model):

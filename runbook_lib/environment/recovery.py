@@ -18,6 +18,7 @@ class SupervisorSchedule(Model):
     """A daily backup by a program of supervisord, whose ``[include]`` reads `folder`."""
 
     kind: Literal["supervisor"]
+    socket: RelativePath | None = Field(default=None, description="where supervisord is; by default the platform's")
     folder: RelativePath
     at: time = Field(default=time(3), description="time of day on this machine")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -122,12 +122,13 @@ class Compose:
                 remedy="build and tag its images first (6.2, 6.3)",
             )
         document = file.pinned(self.settings.project, release.tag)
+        before = {one.name: one.started for one in self.services()}
         words = ["-f", "-", "up", "-d", "--no-build"]
         completed = self._compose(release, words, document, self.settings.start_seconds)
         if not completed.ok:
             ill = [one.name for one in self.services() if not one.well] if _cause(completed) is None else ()
             raise _failed(completed, "up", self._told(ill))
-        self._wait()
+        self._wait(before)
 
     def down(self) -> None:
         """Stop the containers whose images are built from a release, and keep everything else."""
@@ -180,10 +181,11 @@ class Compose:
             raise Unanswerable(f"the engine has no container of {service}", remedy="deploy a release first (8.1)")
         return found
 
-    def _wait(self) -> None:
+    def _wait(self, before: Mapping[str, datetime | None]) -> None:
         """Until every service has been well for ``settle_seconds`` without a restart.
 
-        One that restarts for ever is up in between.
+        One that restarts for ever is up in between. One that was not started like that `before` and is unhealthy has
+        failed as often as its file allows; one that ran already may yet recover, with what it needs.
         """
         deadline = time.monotonic() + self.settings.start_seconds
         at_first = {one.name: one.restarts for one in self.services()}
@@ -196,11 +198,17 @@ class Compose:
                 seen, quiet_since = services, now
             if not ill and now - quiet_since >= self.settings.settle_seconds:
                 return
-            fallen = {one.name for one in services if one.restarts - at_first[one.name] >= RESTARTS_FOR_EVER}
+            fallen = {
+                one.name
+                for one in services
+                if one.restarts - at_first[one.name] >= RESTARTS_FOR_EVER
+                or (one.state == engine.UNHEALTHY and one.started != before[one.name])
+            }
             if fallen or now >= deadline:
+                told = self._told(fallen | {one.name for one in ill}) or "the last start was too short ago"
+                wanted = f"quiet for {self.settings.settle_seconds:g} s within {self.settings.start_seconds:g} s"
                 raise Unanswerable(
-                    f"not up and quiet for {self.settings.settle_seconds:g} s within {self.settings.start_seconds:g} s"
-                    f": {self._told(fallen | {one.name for one in ill}) or 'the last start was too short ago'}",
+                    f"{'a service does not come up' if fallen else f'not up and {wanted}'}: {told}",
                     remedy="mend the service named, or roll back (notebook 90)",
                 )
             progress(", ".join(f"{one.name} is {one.state}" for one in ill) or "every service is up; watching them")
@@ -212,7 +220,7 @@ class Compose:
             found = engine.containers(client, self.settings.project)
             states = [engine.service(name, found.get(name)) for name in self.settings.services if name in names]
             return "\n".join(
-                f"{one.name} is {'not healthy' if one.healthy is False else one.state}; {one.detail}\n"
+                f"{one.name} is {one.state}; {one.detail}\n"
                 f"{engine.last_lines(found.get(one.name)) or '(it logged nothing)'}"
                 for one in states
             )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PROJECT: Final = "com.docker.compose.project"
 SERVICE: Final = "com.docker.compose.service"
 ONE_OFF: Final = "com.docker.compose.oneoff"
+HEALTHY: Final = "healthy"
+UNHEALTHY: Final = "unhealthy"
+"""What the engine calls a container whose health check has failed as often in a row as its file allows."""
 ANSWER_SECONDS: Final = 60
 LAST_LINES: Final = 8
 _ROTATION: Final = {"local": {"max-size": "20m", "max-file": "5"}}
@@ -94,11 +97,12 @@ def service(name: str, container: Container | None) -> Service:
     health = state.get("Health")
     restarts = int(container.attrs.get("RestartCount", 0))
     up = state["Status"] == "running"
+    checked = health["Status"] if up and health and health["Status"] != "none" else None
     return Service(
         name,
-        state["Status"],
+        state["Status"] if checked in (None, HEALTHY) else str(checked),
         up,
-        None if not health or health["Status"] == "none" else health["Status"] == "healthy",
+        None if checked is None else checked == HEALTHY,
         datetime.fromisoformat(state["StartedAt"]) if up else None,
         restarts,
         _detail(state, restarts),

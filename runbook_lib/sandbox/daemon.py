@@ -16,13 +16,12 @@ from runbook_lib import command
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.platforms import supervisor
 from runbook_lib.platforms.supervisor import calling
-from runbook_lib.sandbox import certificates, edge, launch, postgres, processes, settings, sink, tracker, valkey
+from runbook_lib.sandbox import certificates, processes, settings, sink, tracker
 from runbook_lib.sandbox.layout import INNER, Ports, Stack, write
 from runbook_lib.step import progress
 
-WORKERS = 2
-PROGRAMS = ("database", "cache", "backend", "edge", "sink")
-"""What every stack runs and waits for, in the order in which they are started."""
+SINK = "sink"
+"""Where alerts and announcements arrive, which every stack runs and waits for."""
 TRACKER = "tracker"
 """The error tracker, which one stack runs and nobody waits for."""
 LOG_BYTES, LOG_BACKUPS = 20_000_000, 3
@@ -76,8 +75,19 @@ def running(stack: Stack) -> bool:
         return False
 
 
-def start(stack: Stack) -> None:
-    """Write the configuration and start supervisord with nothing running yet."""
+@dataclass(frozen=True)
+class Program:
+    """One program as supervisord runs it."""
+
+    name: str
+    command: Sequence[str]
+    directory: Path
+    signal: str = "TERM"
+    environment: str = ""
+
+
+def start(stack: Stack, services: Sequence[Program]) -> None:
+    """Write the configuration, for `services` and what is beside them, and start supervisord with nothing running."""
     ports = stack.ports()
     assert ports is not None, "the ports are settled before"
     _private(stack.runtime)
@@ -86,7 +96,7 @@ def start(stack: Stack) -> None:
     # Ours are ended by now; a process number that a stranger has since would keep PostgreSQL from starting.
     (stack.database / "postmaster.pid").unlink(missing_ok=True)
     configuration = stack.folder / "supervisord.conf"
-    write(configuration, _configuration(stack, ports))
+    write(configuration, _configuration(stack, (*services, *_beside(stack, ports))))
     # A clean environment: what the user's shell exports is no business of the services.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", processes.MARK: str(stack.folder)}
     clean = ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
@@ -129,42 +139,8 @@ def stop(stack: Stack) -> None:
         shutil.rmtree(stack.runtime)
 
 
-@dataclass(frozen=True)
-class Program:
-    """One program as supervisord runs it."""
-
-    name: str
-    command: Sequence[str]
-    directory: Path
-    signal: str = "TERM"
-    environment: str = ""
-
-
-def _programs(stack: Stack, ports: Ports) -> tuple[Program, ...]:
-    return (
-        # At SIGTERM PostgreSQL waits for its clients, at SIGINT it disconnects them.
-        Program("database", postgres.server(stack, ports.database), stack.folder, signal="INT"),
-        Program("cache", valkey.server(stack, ports.cache), stack.folder),
-        Program(
-            "backend",
-            _backend(stack, ports),
-            stack.platform / "current" / "backend",
-            # The demo application sends errors to no tracker beyond this machine, whatever the .env file says.
-            environment=f'PROMETHEUS_MULTIPROC_DIR="{stack.folder / "metrics"}",SENTRY_HOSTS="{INNER}"',
-        ),
-        Program("edge", edge.server(stack, ports), stack.folder, environment=f'HOME="{stack.edge}"'),
-        Program("sink", _sink(stack, ports), stack.folder),
-        *_tracker(stack, ports),
-    )
-
-
-def _backend(stack: Stack, ports: Ports) -> list[str]:
-    """Uvicorn from the deployed release, under the .env file's values; the edge alone tells it who the client is."""
-    python = stack.platform / "current" / "backend" / ".venv" / "bin" / "python"
-    launcher = [sys.executable, "-I", launch.__file__, os.fspath(stack.dotenv)]
-    uvicorn = [os.fspath(python), "-m", "uvicorn", "main:app", "--workers", str(WORKERS)]
-    listening = ["--host", INNER, "--port", str(ports.backend), "--proxy-headers", "--forwarded-allow-ips", INNER]
-    return [*launcher, *uvicorn, *listening, "--no-access-log", "--timeout-graceful-shutdown", "3"]
+def _beside(stack: Stack, ports: Ports) -> tuple[Program, ...]:
+    return Program(SINK, _sink(stack, ports), stack.folder), *_tracker(stack, ports)
 
 
 def _sink(stack: Stack, ports: Ports) -> list[str]:
@@ -180,19 +156,19 @@ def _sink(stack: Stack, ports: Ports) -> list[str]:
 
 
 def _tracker(stack: Stack, ports: Ports) -> tuple[Program, ...]:
-    if stack.name != tracker.OWNER:
+    if not tracker.owned(stack):
         return ()
     return (Program(TRACKER, tracker.server(stack, ports), tracker.folder(stack.root)),)
 
 
-def _configuration(stack: Stack, ports: Ports) -> str:
+def _configuration(stack: Stack, programs: Sequence[Program]) -> str:
     daemon = _DAEMON.format(
         socket=_escaped(stack.socket),
         logs=_escaped(stack.logs),
         runtime=_escaped(stack.runtime),
         user="user=root\n" if os.geteuid() == 0 else "",
     )
-    programs = (
+    sections = (
         _PROGRAM.format(
             name=program.name,
             command=_escaped(shlex.join(program.command)),
@@ -204,9 +180,9 @@ def _configuration(stack: Stack, ports: Ports) -> str:
             log_backups=LOG_BACKUPS,
             logs=_escaped(stack.logs),
         )
-        for number, program in enumerate(_programs(stack, ports), start=1)
+        for number, program in enumerate(programs, start=1)
     )
-    return daemon + "".join(programs)
+    return daemon + "".join(sections)
 
 
 def _escaped(value: str | Path) -> str:

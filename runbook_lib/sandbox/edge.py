@@ -91,8 +91,7 @@ _CADDYFILE = """\
 		}}
 	}}
 	handle {{
-		root * {frontend}
-		file_server
+		{page}
 	}}
 	handle_errors {{
 		import secure
@@ -102,8 +101,19 @@ _CADDYFILE = """\
 """
 
 
-def server(stack: Stack, ports: Ports) -> list[str]:
-    """The command that runs the edge; writes its Caddyfile."""
+def server(stack: Stack, ports: Ports, page: str) -> list[str]:
+    """The command that runs the edge; writes its Caddyfile, see :func:`configure`."""
+    caddyfile = configure(stack, ports, page)
+    return [os.fspath(_program()), "run", "--adapter", "caddyfile", "--config", os.fspath(caddyfile)]
+
+
+def files(folder: Path) -> str:
+    """Caddy's directives that serve the page out of a folder."""
+    return f"root * {_quoted(folder)}\n\t\tfile_server"
+
+
+def configure(stack: Stack, ports: Ports, page: str) -> Path:
+    """Write its Caddyfile; `page` is the directives by which the front page is served."""
     caddyfile = stack.edge / "Caddyfile"
     text = _CADDYFILE.format(
         address=EDGE,
@@ -114,7 +124,7 @@ def server(stack: Stack, ports: Ports) -> list[str]:
         certificate=_quoted(stack.edge / "certificate.pem"),
         key=_quoted(stack.edge / "key.pem"),
         storage=_quoted(stack.edge / "storage"),
-        frontend=_quoted(stack.platform / "current" / "frontend"),
+        page=page,
         policy=_POLICY,
         folder=_quoted(stack.edge),
         marker=stack.edge_marker.name,
@@ -123,7 +133,7 @@ def server(stack: Stack, ports: Ports) -> list[str]:
         retry_seconds=_RETRY_SECONDS,
     )
     write(caddyfile, text)
-    return [os.fspath(_program()), "run", "--adapter", "caddyfile", "--config", os.fspath(caddyfile)]
+    return caddyfile
 
 
 def _bypass(stack: Stack) -> str:

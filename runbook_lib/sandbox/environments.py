@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from runbook_lib.sandbox import daemon, edge, postgres, settings, signing, tracker
+from runbook_lib.sandbox.hosting import Hosting
 from runbook_lib.sandbox.layout import EDGE, INNER, Ports, Stack, write
 
 RELEASE = "v1.0.0"
@@ -42,7 +44,7 @@ PROMETHEUS_ENABLED = "true"
 [database]
 url = {{ file = "../{folder}/.env", key = "DATABASE_URL" }}
 programs = {programs}
-log_file = {log_file}
+{database_log}
 
 [cache]
 url = {{ file = "../{folder}/.env", key = "REDIS_URL" }}
@@ -124,10 +126,7 @@ name = "metrics"
 path = "/monitoring/metrics"
 
 [platform]
-kind = "supervisor"
-socket = {socket}
-folder = "../{folder}/platform"
-services = ["database", "cache", "backend", "edge"]
+{platform}
 
 [backup]
 folder = "../{folder}/backups"
@@ -135,6 +134,7 @@ retention_days = 30
 
 [backup.schedule]
 kind = "supervisor"
+socket = {socket}
 folder = "../{folder}/schedules"
 at = "03:00"
 
@@ -294,26 +294,27 @@ _LNURL = (
 )
 
 
-def create(stack: Stack, ports: Ports) -> None:
+def create(stack: Stack, ports: Ports, hosting: Hosting) -> None:
     """Write the TOML where there is none yet, or its ports are no longer the stack's."""
-    text = _text(stack, ports)
+    text = _text(stack, ports, hosting)
     if not stack.environment.is_file() or stack.environment.read_text(encoding="utf-8") != text:
         write(stack.environment, text, mode=0o644)
     # Under the scheme json: apprise posts to the address as it is.
     write(stack.folder / "announcements.env", f"{_CHANNEL_KEY}=json://{INNER}:{ports.sink}/hooks/announcements\n")
 
 
-def _text(stack: Stack, ports: Ports) -> str:
+def _text(stack: Stack, ports: Ports, hosting: Hosting) -> str:
     staging = stack.kind == "staging"
-    return (_TEMPLATE + _waivers() + _PEOPLE + _SIGN_OFF).format(
+    return (_TEMPLATE + _waivers({**_WAIVED, **hosting.waived}) + _PEOPLE + _SIGN_OFF).format(
         kind="staging" if staging else "production",
         name=_string(stack.name),
         environment_kind=_string(stack.kind),
         release=_string(RELEASE),
-        staging="" if staging else 'staging = "sandbox-staging"\n',
+        staging="" if staging else f"staging = {_string(f'{stack.name}-staging')}\n",
         address=_string(EDGE),
         host=_string(stack.host),
-        log_file=_string(f"../{stack.name}/logs/database.log"),
+        platform=hosting.platform(stack),
+        database_log=hosting.database_log(stack),
         folder=stack.name,
         mode=_string("staging" if staging else "production"),
         origin=_string(settings.origin(ports)),
@@ -349,10 +350,10 @@ def _text(stack: Stack, ports: Ports) -> str:
     )
 
 
-def _waivers() -> str:
+def _waivers(waived: Mapping[str, str]) -> str:
     until = date(datetime.now(UTC).year + 1, 12, 31).isoformat()
     return "".join(
-        _WAIVER.format(item=_string(item), reason=_string(reason), until=until) for item, reason in _WAIVED.items()
+        _WAIVER.format(item=_string(item), reason=_string(reason), until=until) for item, reason in waived.items()
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from runbook_lib import release
+from runbook_lib import platforms, release
 from runbook_lib.actions import build, install, migrate
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError
-from runbook_lib.platforms.supervisor import Supervisor
 from runbook_lib.release import Release
 from runbook_lib.sandbox.parallel import together
 from runbook_lib.step import Step, progress
@@ -24,10 +23,16 @@ WHERE NOT EXISTS (SELECT FROM scans)
 """
 
 
-def prepare(env: Environment) -> Release:
-    """Check the release out beside the others, install and build it as phases 2 and 6 would; can be repeated."""
+def check_out(env: Environment) -> Release:
+    """Check the release out beside the others where it is not; can be repeated."""
     found = release.find(env, TAG)
     install.checkout(env, found)
+    return found
+
+
+def prepare(env: Environment) -> Release:
+    """Check the release out, install and build it as phases 2 and 6 would; can be repeated."""
+    found = check_out(env)
     together(lambda: _carry_out(install.backend(env, found)), lambda: _build_frontend(env, found))
     return found
 
@@ -49,7 +54,7 @@ def deploy(env: Environment, found: Release) -> None:
     """Migrate the environment's database, fill it, build the images and start the services."""
     _carry_out(migrate.apply(env, found))
     _fill(env)
-    platform = Supervisor(env)
+    platform = platforms.connect(env)
     platform.tag(found, platform.build(found))
     platform.up(found)
 

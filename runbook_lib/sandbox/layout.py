@@ -63,13 +63,18 @@ class Ports:
         return self.base + 6
 
     @property
+    def frontend(self) -> int:
+        """The page, where a server of its own hands it to the edge."""
+        return self.base + 7
+
+    @property
     def last(self) -> int:
         """The last port of the stack's range."""
         return self.base + PORTS_EACH - 1
 
     def free(self) -> bool:
         """Whether nobody listens on any of them."""
-        return all(_free(address, port) for address in (INNER, EDGE) for port in range(self.base, self.sink + 1))
+        return all(_free(address, port) for address in (INNER, EDGE) for port in range(self.base, self.frontend + 1))
 
 
 def choose_ports(taken: tuple[Ports, ...]) -> Ports:

@@ -24,7 +24,8 @@ SETTINGS = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-_UNPRIVILEGED = "nobody"
+UNPRIVILEGED = "nobody"
+"""Whom the data belongs to where we are root."""
 
 
 def programs() -> Path:
@@ -82,7 +83,7 @@ def _as_unprivileged() -> list[str]:
     """What precedes a command so that PostgreSQL, which refuses to run as root, runs as nobody."""
     if os.geteuid() != 0:
         return []
-    user = pwd.getpwnam(_UNPRIVILEGED)
+    user = pwd.getpwnam(UNPRIVILEGED)
     return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--"]
 
 
@@ -90,7 +91,7 @@ def _let_in(data: Path) -> None:
     """As root: give `data` to nobody, and let him pass through (not read) the folders above it and the programs."""
     if os.geteuid() != 0:
         return
-    shutil.chown(data, _UNPRIVILEGED, pwd.getpwnam(_UNPRIVILEGED).pw_gid)
+    shutil.chown(data, UNPRIVILEGED, pwd.getpwnam(UNPRIVILEGED).pw_gid)
     for folder in {*data.parents, *programs().parents}:
         mode = stat.S_IMODE(folder.stat().st_mode)
         if not mode & stat.S_IXOTH:

@@ -16,7 +16,7 @@ from runbook_lib import command
 from runbook_lib.errors import ConfigurationError
 
 APPLICATION = Path(__file__).parent / "application"
-_BUILT = shutil.ignore_patterns("__pycache__", "*.pyc", "node_modules", "dist", ".*")
+_BUILT = shutil.ignore_patterns("__pycache__", "*.pyc", "node_modules", "dist", ".venv", ".coverage", ".*_cache")
 
 
 @dataclass(frozen=True)

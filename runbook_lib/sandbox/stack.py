@@ -8,15 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from runbook_lib import environment
+from runbook_lib import environment, platforms
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, Unanswerable
+from runbook_lib.platforms.images import remove
 from runbook_lib.platforms.interface import Service
-from runbook_lib.platforms.supervisor import Supervisor
 from runbook_lib.sandbox import (
     certificates,
     daemon,
@@ -27,11 +27,12 @@ from runbook_lib.sandbox import (
     settings,
     tracker,
 )
+from runbook_lib.sandbox.hosting import Hosting
+from runbook_lib.sandbox.hosting.embedded import Embedded
 from runbook_lib.sandbox.layout import Ports, Stack, choose_ports
 from runbook_lib.sandbox.parallel import together
 from runbook_lib.step import progress
 
-NAMES = ("sandbox", "sandbox-staging")
 _LOCK_SECONDS = 300.0
 _READY_SECONDS = 30.0
 _POLL_SECONDS = 0.1
@@ -53,11 +54,12 @@ class Sandbox:
     """Everything under `root`; removing the folder, once it is down, forgets the sandbox."""
 
     root: Path
+    hosting: Hosting = field(default_factory=Embedded)
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
         """Its stacks."""
-        return tuple(Stack(self.root, name) for name in NAMES)
+        return tuple(Stack(self.root, self.hosting.name + suffix) for suffix in ("", "-staging"))
 
     def running(self) -> bool:
         """Whether any stack's supervisord answers."""
@@ -75,20 +77,34 @@ class Sandbox:
         """
         with self._locked():
             self._create_application()
+            self.hosting.create(self.root)
             for stack in self.stacks:
                 if not daemon.running(stack):
                     self._prepare(stack)
             self._write_environments()
-            together(*(partial(_start, stack) for stack in self.stacks), partial(tracker.create, self.root))
+            # The stacks share the checkout, and their files may stand in it.
+            first_release.check_out(self._environments()[0][0])
+            together(*(partial(self._start, stack) for stack in self.stacks), partial(tracker.create, self.root))
             self._start_tracker()
             self._deploy_first_release()
-            together(*(partial(_finish, stack) for stack in self.stacks))
+            together(*(partial(self._finish, stack) for stack in self.stacks))
 
     def down(self) -> None:
         """Stop everything that belongs to the sandbox; does nothing where nothing runs."""
         if self.root.is_dir():
             with self._locked():
-                together(*(partial(daemon.stop, stack) for stack in self.stacks))
+                together(*(partial(self._stop, stack) for stack in self.stacks))
+
+    def destroy(self) -> None:
+        """Stop it and remove all that it holds; what another sandbox keeps below the same folder stays."""
+        from runbook_lib.home import home
+
+        self.down()
+        for stack in self.stacks:
+            self.hosting.destroy(stack)
+        for entry in self.root.glob("*"):
+            if entry != home().containers:
+                remove(entry) if entry.is_dir() else entry.unlink()
 
     def status(self) -> tuple[StackStatus, ...]:
         """Both stacks as they are; reading it changes nothing."""
@@ -104,6 +120,7 @@ class Sandbox:
 
     def _prepare(self, stack: Stack) -> None:
         """End what an earlier sandbox left running, settle the ports, and write the files that name them."""
+        self.hosting.stop(stack)
         processes.end_leftovers(stack)
         ports = self._settle_ports(stack)
         stack.backups.mkdir(mode=0o700, exist_ok=True)
@@ -128,23 +145,43 @@ class Sandbox:
     def _write_environments(self) -> None:
         for stack in self.stacks:
             if ports := stack.ports():
-                environments.create(stack, ports)
+                environments.create(stack, ports, self.hosting)
 
     def _start_tracker(self) -> None:
         """It takes seconds, and nothing but the checks that ask it needs it: they wait for it themselves."""
         for stack in self.stacks:
-            if stack.name == tracker.OWNER:
+            if tracker.owned(stack):
                 daemon.begin_program(stack, daemon.TRACKER)
 
     def _deploy_first_release(self) -> None:
         """On stacks where nothing was ever deployed; installing can be repeated, so that no half of it stays."""
-        bare = [env for env, _ in self._environments() if Supervisor(env).deployed() is None]
+        bare = [env for env, _ in self._environments() if platforms.connect(env).deployed() is None]
         if bare:
             found = first_release.prepare(bare[0])
             together(*(partial(first_release.deploy, env, found) for env in bare))
 
     def _environments(self) -> tuple[tuple[Environment, Stack], ...]:
         return tuple((environment.read(stack.environment), stack) for stack in self.stacks)
+
+    def _start(self, stack: Stack) -> None:
+        """Have supervisord, database, cache, edge and sink running."""
+        ports = stack.ports()
+        assert ports is not None, "the ports are settled before"
+        if not daemon.running(stack):
+            postgres.create(stack, settings.values(stack)["POSTGRES_PASSWORD"])
+            daemon.start(stack, self.hosting.programs(stack, ports))
+        self.hosting.start_foundation(stack, ports)
+        daemon.start_programs(stack, (daemon.SINK,))
+        _wait_for_database(stack)
+
+    def _finish(self, stack: Stack) -> None:
+        """Have the deployed release running too, and answering."""
+        self.hosting.start_release(stack)
+        _wait_for_answer(stack, environment.read(stack.environment))
+
+    def _stop(self, stack: Stack) -> None:
+        self.hosting.stop(stack)
+        daemon.stop(stack)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -159,21 +196,6 @@ class Sandbox:
             raise ConfigurationError(
                 f"Another 'runbook sandbox' is at work on {self.root} for {_LOCK_SECONDS:g} s; wait for it to end."
             ) from None
-
-
-def _start(stack: Stack) -> None:
-    """Have supervisord, database, cache, edge and sink running."""
-    if not daemon.running(stack):
-        postgres.create(stack, settings.values(stack)["POSTGRES_PASSWORD"])
-        daemon.start(stack)
-    daemon.start_programs(stack, ("database", "cache", "edge", "sink"))
-    _wait_for_database(stack)
-
-
-def _finish(stack: Stack) -> None:
-    """Have the back end running too, and answering."""
-    daemon.start_programs(stack, daemon.PROGRAMS)
-    _wait_for_answer(stack, environment.read(stack.environment))
 
 
 def _wait_for_database(stack: Stack) -> None:
@@ -204,8 +226,10 @@ def _status(stack: Stack) -> StackStatus:
     if not stack.environment.is_file():
         return StackStatus(stack.name, "", False, None, ())
     env = environment.read(stack.environment)
-    platform = Supervisor(env)
+    platform = platforms.connect(env)
     try:
-        return StackStatus(stack.name, env.web.url, True, platform.deployed(), platform.services())
+        # Containers that were stopped are still known.
+        services = platform.services() if daemon.running(stack) else ()
+        return StackStatus(stack.name, env.web.url, bool(services), platform.deployed(), services)
     except Unanswerable:
-        return StackStatus(stack.name, env.web.url, False, platform.deployed(), ())
+        return StackStatus(stack.name, env.web.url, False, None, ())

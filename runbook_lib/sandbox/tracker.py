@@ -1,7 +1,7 @@
 """The sandbox's error tracker: Bugsink, which takes what Sentry's clients send, in a virtual environment of its own.
 
-One serves both stacks, each with a project of its own, and runs with the stack :data:`OWNER`: a second one would cost
-another 115 MB of memory and 2 s of a processor at each start. What it is made of is no business of the kit's own.
+One serves both stacks, each with a project of its own, and runs with production's: a second one would cost another
+115 MB of memory and 2 s of a processor at each start. What it is made of is no business of the kit's own.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from runbook_lib.sandbox import tracker_launch
 from runbook_lib.sandbox.layout import INNER, Ports, Stack, write
 from runbook_lib.step import progress
 
-OWNER = "sandbox"
-"""The stack that it runs with."""
 REQUIREMENT = "bugsink>=2.6.1,<2.7"
 _INSTALL_SECONDS = 600.0
 _SETTINGS = """\
@@ -64,18 +62,28 @@ def url(stack: Stack, ports: Ports) -> str:
 
 def project(stack: Stack) -> int:
     """The stack's project."""
-    return tracker_launch.PROJECTS[stack.name]
+    return tracker_launch.PROJECTS[_slug(stack)]
 
 
 def dsn(stack: Stack, ports: Ports) -> str:
     """What the application of `stack` sends its errors to; its key stays the same for ever."""
-    key = _keys(stack.root)[tracker_launch.key_name(stack.name)]
+    key = _keys(stack.root)[tracker_launch.key_name(_slug(stack))]
     return f"http://{key}@{INNER}:{_owners(stack, ports).tracker}/{project(stack)}"
 
 
+def owned(stack: Stack) -> bool:
+    """Whether it runs with `stack`."""
+    return stack.kind == "sandbox"
+
+
+def _slug(stack: Stack) -> str:
+    """The project's name: the same however the stack is hosted."""
+    return "sandbox" if owned(stack) else "sandbox-staging"
+
+
 def _owners(stack: Stack, ports: Ports) -> Ports:
-    owner = Stack(stack.root, OWNER)
-    return ports if stack.name == OWNER else owner.ports() or ports
+    owner = Stack(stack.root, stack.name.removesuffix("-staging"))
+    return ports if owned(stack) else owner.ports() or ports
 
 
 def create(root: Path) -> None:

@@ -76,10 +76,12 @@ class SupervisorProgram:
         return [] if states == ["RUNNING"] else [f"{name} is {states[0]}: read {self.settings.folder / name}.log"]
 
     def _socket(self) -> Path:
+        if self.settings.socket is not None:
+            return self.settings.socket
         if not isinstance(self.env.platform, SupervisorPlatform):
             raise Unanswerable(
                 f"{self.env.name}.toml declares backup.schedule by supervisor on the platform {self.env.platform.kind}",
-                remedy="declare systemd or cron as backup.schedule.kind",
+                remedy="declare backup.schedule.socket, or systemd or cron as its kind",
             )
         return self.env.platform.socket
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from runbook_lib import release as releases
 from runbook_lib.actions import backup, migrate
 from runbook_lib.checks import database, dumps
-from runbook_lib.errors import Unanswerable
+from runbook_lib.errors import NotApplicable, Unanswerable
 from runbook_lib.release import Release
 
 MIGRATION = """
@@ -192,3 +192,24 @@ def test_the_plan_holds_what_is_pending(revisions, applied):
     history = "INFO something\n" + "\n".join(reversed(shown)) + "\n"
     expected = shown if applied < 0 else shown[1:]
     assert migrate.pending(history, revisions[applied] if applied >= 0 else None) == expected
+
+
+@pytest.fixture
+def unmigrated(env):
+    """The sandbox, declaring that nothing is migrated."""
+    backend = env.application.backend.model_copy(update={"migrations": "none"})
+    return env.model_copy(update={"application": env.application.model_copy(update={"backend": backend})})
+
+
+def test_where_nothing_is_migrated_nothing_is_asked_of_alembic(unmigrated, tmp_path):
+    bare = Release("bare", "0" * 40, tmp_path)
+    applied = migrate.apply(unmigrated, bare)
+    assert applied.run().ok
+    assert applied.done().ok
+    with pytest.raises(NotApplicable, match="migrations = 'none'"):
+        database.at_head(unmigrated, bare).run()
+
+
+def test_migrations_that_are_denied_are_found(unmigrated, running):
+    with pytest.raises(Unanswerable, match=r"says application.backend.migrations = 'none', and v0.9.0 has an alembic"):
+        migrate.apply(unmigrated, running[0]).run()

@@ -82,7 +82,8 @@ def test_every_command_is_named_in_the_help_and_has_its_own():
         "review",
     }
     assert {"run", "rollback", "plan", "backup", "load", "list", "show", "init", "lab", "demo"} | of_the_record == names
-    for arguments in [*([name] for name in names), *(["sandbox", name] for name in ("up", "down", "status"))]:
+    of_the_sandbox = (["sandbox", name] for name in ("up", "down", "status", "destroy"))
+    for arguments in [*([name] for name in names), *of_the_sandbox]:
         completed = runbook(*arguments, "--help")
         assert completed.returncode == 0
         assert completed.stdout.startswith(f"Usage: runbook {' '.join(arguments)}")

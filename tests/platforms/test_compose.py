@@ -194,7 +194,7 @@ def test_a_port_that_is_taken(project: Project) -> None:
         (
             "interval: 1s\n      test: [CMD, python3, -c,",
             "interval: 1s\n      retries: 1\n      test: [CMD, python3, -c, \"print('never'); raise SystemExit(1)\",",
-            ["web is not healthy", "its health check ended with 1: never"],
+            ["web is unhealthy", "its health check ended with 1: never"],
         ),
         ("build: .", "build: .\n    command: [no-such-program]", ["Compose's up ended with 1", "no-such-program"]),
     ],

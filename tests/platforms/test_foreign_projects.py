@@ -1,24 +1,37 @@
-"""Projects unlike the demo application: phases 6 and 8 build, deploy and watch them by configuration alone."""
+"""Projects unlike the demo application: phases 6 and 8 build, deploy and watch them by configuration alone.
+
+The same of an engine that dies while it starts one of them.
+"""
 
 from __future__ import annotations
 
+import json
 import socket
-import tomllib
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from runbook_lib.actions import build, deployment
-from runbook_lib.checks import compose_file, http, images, services
+from runbook_lib import environment, platforms, release
+from runbook_lib.actions import install
 from runbook_lib.environment import Environment
-from runbook_lib.errors import NotApplicable
-from runbook_lib.platforms import connect
-from runbook_lib.release import Release
+from runbook_lib.home import VARIABLE, Home
+from runbook_lib.platforms import compose_engine
+from runbook_lib.record import archive, keys, verify
+from runbook_lib.record.archive import Run
+from runbook_lib.record.summary import summarize
+from runbook_lib.runner import ExitCode
 
 from .. import docker_engine
 
+RUNBOOK = Path(sys.executable).with_name("runbook")
+NAME = "foreign"
+TAG = "v1.0.0"
 DOCKERFILE = """\
 FROM runbook-tests-base:bookworm
 COPY app.py /app.py
@@ -82,12 +95,13 @@ name = "foreign"
 kind = "sandbox"
 domains = ["127.0.0.1"]
 [application]
-repository = "repository"
+repository = "REPOSITORY"
 releases = "releases"
+backend = { migrations = "none" }
 [dotenv]
 file = "values"
 [database]
-url = { env = "FOREIGN_DATABASE_URL" }
+url = { file = "values", key = "DATABASE_URL" }
 [web]
 url = "http://127.0.0.1:PORT"
 health = [{ path = "/state", expect = { state = "fine" } }]
@@ -112,11 +126,66 @@ public_address = "127.0.0.1"
 """
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """A project of somebody else: its environment in a home of its own, and where its page is."""
+
+    env: Environment
+    page: str
+
+    def runbook(self, *words: str) -> subprocess.Popen[str]:
+        """A run of phases 6 and 8, or what else the words ask for."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen([RUNBOOK, "run", NAME, *words], stdout=pipe, stderr=subprocess.STDOUT, text=True)
+
+    def statuses(self, run: Run) -> dict[str, str]:
+        """What each item came to."""
+        return {id: str(item["status"]) for id, item in summarize(run).items.items()}
+
+    def answer(self) -> dict[str, str]:
+        """What its page says."""
+        with urllib.request.urlopen(self.page, timeout=5) as answer:
+            said: dict[str, str] = json.load(answer)
+        return said
+
+
 @pytest.fixture
 def database() -> Iterator[str]:
     """Somebody outside of the project who listens, at his address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture
+def foreign(
+    tmp_path: Path, kit: Home, database: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, str, list[str]], Foreign]:
+    """Makes one of a compose file, its project's name, and its services."""
+
+    def make(file: str, project: str, declared: list[str]) -> Foreign:
+        port = docker_engine.free_port()
+        monkeypatch.setenv(VARIABLE, str(tmp_path))
+        (tmp_path / "notebooks").symlink_to(kit.notebooks)
+        repository = tmp_path / "repository"
+        repository.mkdir()
+        (repository / "deploy.yaml").write_text(file.replace("PROJECT", project))
+        (repository / "Dockerfile").write_text(DOCKERFILE)
+        (repository / "app.py").write_text(APP)
+        git = ["git", "-C", repository, "-c", "user.name=Somebody", "-c", "user.email=somebody@else.example"]
+        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "It"], ["tag", TAG]):
+            subprocess.run([*git, *words], check=True)
+        written = Home(tmp_path).environments[1] / f"{NAME}.toml"
+        written.parent.mkdir(parents=True)
+        text = ENVIRONMENT.replace("REPOSITORY", str(repository)).replace("PORT", str(port))
+        written.write_text(text.replace("PROJECT", project).replace("SERVICES", json.dumps(declared)))
+        (written.parent / "values").write_text(
+            f"WEB_PORT={port}\nDATABASE={database}\nDATABASE_URL=postgresql://somebody@{database}/else\n"
+        )
+        env = environment.read(written)
+        install.checkout(env, release.find(env, TAG))
+        return Foreign(env, f"{env.web.url}/state")
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -128,47 +197,54 @@ def database() -> Iterator[str]:
     ],
     ids=["no front end", "external database", "two back ends"],
 )
-def test_it_is_built_and_deployed_and_then_its_next_release(
-    docker_base: str, tmp_path: Path, database: str, file: str, declared: list[str], built: set[str]
-) -> None:
-    port = docker_engine.free_port()
+def test_it_is_built_and_deployed(docker_base, foreign, file, declared, built):
     with docker_engine.project() as name:
-        text = ENVIRONMENT.replace("PORT", str(port)).replace("PROJECT", name).replace("SERVICES", str(declared))
-        env = Environment.model_validate(tomllib.loads(text), context={"folder": tmp_path})
-        env.dotenv.file.write_text(f"WEB_PORT={port}\nDATABASE={database}\n")
-        for tag in ("v1.0.0", "v1.1.0"):
-            release = Release(tag, tag[3] * 40, tmp_path / tag)
-            release.folder.mkdir()
-            (release.folder / "deploy.yaml").write_text(file.replace("PROJECT", name))
-            (release.folder / "Dockerfile").write_text(DOCKERFILE)
-            (release.folder / "app.py").write_text(f"# {tag}\n{APP}")
-            steps_of_phase_6(env, release, built)
-            steps_of_phase_8(env, release)
-        assert connect(env).deployed() == "v1.1.0"
+        project = foreign(file, name, declared)
+        running = project.runbook("--release", TAG, "--only", "6,8")
+        said, _ = running.communicate(timeout=300)
+        assert running.returncode == ExitCode.PASSED, said
+        run = archive.runs(NAME)[-1]
+        assert project.statuses(run) == {
+            **{"6.1": "skipped", "6.2": "passed", "6.3": "passed"},
+            **{"8.1": "passed", "8.2": "passed", "8.3": "passed"},
+        }
+        assert set(summarize(run).items["6.2"]["steps"][0]["observed"]) == built
+        assert project.answer() == {"state": "fine", "build": TAG}
+        assert platforms.connect(project.env).deployed() == TAG
 
 
-def steps_of_phase_6(env: Environment, release: Release, built: set[str]) -> None:
-    """6.1 to 6.3."""
-    with pytest.raises(NotApplicable):
-        build.frontend(env, release).run()
-    made = build.images(env, release).run()
-    assert made.ok
-    assert set(made.observed) == built
-    facts: dict[str, Any] = dict(made.facts)
-    assert build.tag(env, release, facts).run().ok
-    tagged = images.tagged(env, release, facts).run()
-    assert tagged.ok, tagged.observed
+def test_an_engine_that_dies_while_it_starts_them_costs_neither_the_record_nor_the_run(docker_base, foreign):
+    image = subprocess.Popen(["docker", "save", docker_base], stdout=subprocess.PIPE)
+    with image, docker_engine.own() as engine, docker_engine.project() as name:
+        subprocess.run(["docker", "load", "-q"], stdin=image.stdout, check=True, stdout=subprocess.DEVNULL)
+        project = foreign(NO_FRONT_END, name, ["queue", "api"])
+        running = project.runbook("--release", TAG, "--only", "6,8")
+        until(lambda: created(name))
+        engine.kill()
+        said, _ = running.communicate(timeout=300)
+        assert running.returncode == ExitCode.GATE_FAILED, said
+        run = archive.runs(NAME)[-1]
+        assert "the engine is down" in said
+        assert "Traceback" not in said
+        assert project.statuses(run)["8.1"] == "error"
+        assert not verify.verify(run, keys.trust(project.env.sign_off, NAME)).faults
+        engine.start()
+        again = project.runbook("--resume", run.id)
+        said, _ = again.communicate(timeout=300)
+        assert again.returncode == ExitCode.PASSED, said
+        assert project.statuses(run)["8.1"] == "passed"
+        assert project.answer() == {"state": "fine", "build": TAG}
+        assert not verify.verify(run, keys.trust(project.env.sign_off, NAME)).faults
 
 
-def steps_of_phase_8(env: Environment, release: Release) -> None:
-    """8.1 but for its migrations, which these have none of, to 8.3."""
-    for step in (
-        compose_file.acceptable(env, release),
-        deployment.before(env, release),
-        deployment.deploy(env, release),
-        services.running(env),
-        http.health(env),
-        http.version_is(env, release),
-    ):
-        finding = step.run()
-        assert finding.ok, (step.title, finding.observed)
+def created(project: str) -> bool:
+    """Whether the engine has a container of the project."""
+    with compose_engine.answering() as client:
+        return bool(compose_engine.containers(client, project))
+
+
+def until(look: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, f"nothing within {seconds:g} s"
+        time.sleep(0.02)

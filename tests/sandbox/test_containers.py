@@ -1,0 +1,161 @@
+"""The sandbox of containers on a real Docker engine: a whole run, a stop and a start, a rollback, the end."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import checklist, environment, platforms, release
+from runbook_lib.checks import database, http, traffic
+from runbook_lib.environment import Environment
+from runbook_lib.home import VARIABLE, Home
+from runbook_lib.platforms import compose_engine
+from runbook_lib.record import archive
+from runbook_lib.record.archive import Run
+from runbook_lib.record.summary import summarize
+from runbook_lib.runner import ExitCode
+from runbook_lib.sandbox import first_release
+from runbook_lib.sandbox.hosting import base_image, containers
+from runbook_lib.sandbox.hosting.containers import Containers
+from runbook_lib.sandbox.stack import Sandbox
+
+RUNBOOK = Path(sys.executable).with_name("runbook")
+NAME = Containers.name
+README = (Path(__file__).parents[2] / "README.md").read_text()
+WAITING = {"15.1.1", "15.1.2", "15.1.3", "O.1", "O.2", "O.3", "O.4"}
+WAIVED = {"5.1.1", "5.1.2", "5.2.1", "5.2.2", "9.1.1", "9.1.2", "9.1.3", "9.1.4"}
+"""What a closed network, or a machine without Trivy or a browser, leaves unanswered."""
+BROKEN = "v1.0.1-broken"
+
+
+def runbook(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([RUNBOOK, *arguments], capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def folder(kit: Home, docker_base: str) -> Iterator[Path]:
+    """A home of its own; what is left in it and in the engine is removed at the end."""
+    made = Path(tempfile.mkdtemp(prefix="runbook-tests-")).resolve()
+    (made / "notebooks").symlink_to(kit.notebooks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(made))
+        patch.setenv(base_image.VARIABLE, docker_base)
+        try:
+            yield made
+        finally:
+            Sandbox(Home(made).containers, Containers()).destroy()
+            shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def stack(folder: Path) -> Sandbox:
+    """Started as the README says."""
+    command = re.search(r"`runbook (sandbox up --platform compose)`", README)
+    assert command is not None
+    started = runbook(*command[1].split())
+    assert started.returncode == 0, started.stdout + started.stderr
+    return Sandbox(Home(folder).containers, Containers())
+
+
+@pytest.fixture(scope="module")
+def where(stack: Sandbox) -> Environment:
+    return environment.read(stack.stacks[0].environment)
+
+
+@pytest.fixture(scope="module")
+def ended(where: Environment) -> Run:
+    """A whole run of v1.0.0, over v0.9.0, with the environment as the sandbox wrote it."""
+    assert platforms.connect(where).deployed() == first_release.TAG
+    completed = runbook("run", NAME, "--release", "v1.0.0")
+    assert completed.returncode == ExitCode.WAITING, completed.stdout + completed.stderr
+    return archive.runs(NAME)[-1]
+
+
+def observed(run: Run, item: str) -> list[object]:
+    return [step["observed"] for step in summarize(run).items[item]["steps"]]
+
+
+def scans(env: Environment) -> int:
+    with database.connected(env) as connection:
+        row = connection.execute("SELECT count(*) FROM scans").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_every_item_passes_that_needs_no_person_and_no_scanner(ended):
+    items = summarize(ended).items
+    assert set(items) == {item.id for phase in checklist.forward() for item in phase.items}
+    assert {id for id, item in items.items() if item["status"] == "pending"} == WAITING
+    assert {item["status"] for item in items.values()} <= {"passed", "pending", "skipped", "waived"}
+    assert {id for id, item in items.items() if item["status"] == "waived"} <= WAIVED
+    assert not {id for id, item in items.items() if item["status"] == "skipped"} & {"6.2", "6.3", "9.3", "9.4"}
+
+
+def test_the_images_of_6_2_are_the_engines_and_carry_the_tag_of_6_3(ended, where):
+    built = observed(ended, "6.2")[0]
+    assert set(built) == {"backend", "frontend"}
+    prefix = containers.images(Home(Path(where.platform.env_file).parents[3]).containers)
+    with compose_engine.answering() as client:
+        for service, digest in built.items():
+            assert client.images.get(f"{prefix}-{service}:v1.0.0").id == digest
+    assert observed(ended, "6.3")[-1] == built
+
+
+def test_9_3_was_asked_inside_the_back_ends_container(ended):
+    assert "exit code 0; DB OK" in observed(ended, "9.3")
+    assert summarize(ended).items["9.4"]["status"] == "passed"
+
+
+def test_the_page_is_the_deployed_releases(ended, where):
+    assert http.version_is(where, release.find(where, "v1.0.0")).run().ok
+    built = where.application.releases / "v1.0.0" / "frontend" / "dist" / "index.html"
+    with http.client(where) as client:
+        assert client.get(where.web.url).text == built.read_text()
+
+
+def test_a_stop_keeps_release_and_data_and_the_next_start_goes_on(ended, stack, where):
+    before = scans(where)
+    down = runbook("sandbox", "down", "--platform", "compose")
+    assert down.returncode == 0, down.stderr
+    assert not any(service.up for service in platforms.connect(where).services())
+    up = runbook("sandbox", "up", "--platform", "compose")
+    assert up.returncode == 0, up.stdout + up.stderr
+    status = runbook("sandbox", "status", "--platform", "compose").stdout
+    assert f"{NAME}: up at {where.web.url}, release v1.0.0" in status
+    assert http.version_is(where, release.find(where, "v1.0.0")).run().ok
+    assert scans(where) == before
+
+
+def test_a_release_that_comes_up_unhealthy_is_rolled_back_by_itself(ended, where):
+    before = scans(where)
+    completed = runbook("run", NAME, "--release", BROKEN, "--only", "1,2,3,6,8", "--rollback-on-failure")
+    assert completed.returncode == ExitCode.GATE_FAILED, completed.stdout + completed.stderr
+    run = archive.runs(NAME)[-1]
+    assert summarize(run).outcome == "rolled back", completed.stdout
+    assert platforms.connect(where).deployed() == "v1.0.0"
+    assert traffic.flows(where).run().ok
+    assert http.version_is(where, release.find(where, "v1.0.0")).run().ok
+    assert scans(where) >= before
+    document = (run.folder / "evidence" / "R.3.1" / "post-mortem.md").read_text()
+    assert "backend is unhealthy" in document
+    assert "The last log lines of what was deployed: backend" in document
+    assert "version=1.0.1-broken" in document
+    for value in where.secrets().values():
+        assert value not in document
+
+
+def test_the_end_leaves_nothing_behind(stack, folder):
+    ended = runbook("sandbox", "destroy", "--platform", "compose")
+    assert ended.returncode == 0, ended.stderr
+    prefix = containers.images(stack.root)
+    with compose_engine.answering() as client:
+        assert not [each for each in client.containers.list(all=True) if each.name.startswith(prefix)]
+        assert not [tag for image in client.images.list() for tag in image.tags if tag.startswith(prefix)]
+    assert not list(stack.root.glob("*"))
