@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib import environment, exclusive, release
+from runbook_lib.checks.browser.chromium import PROGRAMS
 from runbook_lib.environment import Environment
 from runbook_lib.home import VARIABLE, Home
 from runbook_lib.release import Release
@@ -160,18 +161,24 @@ def mini(tmp_path, monkeypatch, write_mini) -> Home:
     return home
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A Chromium; of one module alone, because Playwright keeps an event loop running in this thread."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+@pytest.fixture(name="chromium", scope="session")
+def _chromium() -> str:
+    """Where Chromium is."""
+    found = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     if found is None:
         if os.environ.get("CI"):
-            pytest.fail("no Chromium on this machine; install the package chromium")
-        pytest.skip("no Chromium on this machine; install the package chromium")
+            pytest.fail("no Chromium on this machine: apt-get install chromium")
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """A Chromium; of one module alone, because Playwright keeps an event loop running in this thread."""
     from playwright.sync_api import sync_playwright
 
     options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found, args=options)
+        launched = playwright.chromium.launch(executable_path=chromium, args=options)
         yield launched
         launched.close()

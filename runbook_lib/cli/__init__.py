@@ -216,15 +216,17 @@ def take_backup(environment: EnvironmentName) -> None:
 @app.command("list")
 def list_runs(
     environment: Annotated[str, typer.Argument(metavar="[ENV]", help="Only this environment's.")] = "*",
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
     as_json: review.AsJson = False,
 ) -> None:
-    """List the environments and their runs. Oldest first."""
+    """List the environments and their newest runs. Oldest first."""
     from runbook_lib import environment as environments
     from runbook_lib.record import archive, keys, seal
     from runbook_lib.record.summary import summarize
 
     rows: list[dict[str, Any]] = []
-    for each in archive.runs(environment):
+    found = archive.runs(environment)
+    for each in found[-limit:]:
         try:
             summary = seal.signed_off(summarize(each), keys.trust_of(each.environment))
         except RecordError:
@@ -239,6 +241,8 @@ def list_runs(
         return
     console = _console()
     console.print(f"environments: {', '.join(environments.names()) or 'none'}")
+    if len(found) > limit:
+        console.print(f"{len(found) - limit} earlier runs are not shown: --limit {len(found)}")
     for row in rows:
         counts = ", ".join(f"{count} {status}" for status, count in row["counts"].items())
         console.print(f"{row['run']}  {row['release']}  {row['state']}  {counts}", soft_wrap=True)

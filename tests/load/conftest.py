@@ -10,6 +10,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -42,7 +43,8 @@ class Conversation(asyncio.Protocol):
             if len(rest) < length:
                 return
             self.buffer = rest[length:]
-            path = head.split(b" ", 2)[1].decode()
+            # A proxy is asked for the whole address.
+            path = urlsplit(head.split(b" ", 2)[1].decode()).path
             self.target.asked[path] += 1
             self.target.peers.append(self.transport.get_extra_info("peername")[0])
             self.target.heads.append(head)

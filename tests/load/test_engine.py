@@ -189,30 +189,6 @@ def test_a_certificate_that_does_not_verify_is_refused(profile, secure):
     assert secure.asked["/fixed"] == 0
 
 
-@pytest.mark.parametrize("asked", [{"follow_redirects": True}, {"cookies": True}])
-def test_what_the_protocol_does_not_speak_goes_through_httpx_and_says_so(profile, target, asked):
-    result = run(profile("/moved" if "follow_redirects" in asked else "/fixed", rate=40.0, **asked))
-    assert result.samples.outcomes() == {Outcome.ANSWERED: 60}
-    assert target.asked["/fixed"] == 60
-    assert "httpx" in result.notes[0]
-
-
-@pytest.mark.parametrize(
-    ("path", "outcome"),
-    [
-        ("/busy", Outcome.WRONG_STATUS),
-        ("/too-short", Outcome.CUT_SHORT),
-        ("/rubbish", Outcome.MALFORMED),
-        ("/silent", Outcome.TIMED_OUT),
-        ("/resets", Outcome.RESET),
-    ],
-)
-def test_httpx_counts_faults_by_the_same_kinds(profile, path, outcome):
-    result = run(profile(path, rate=100.0, timeout=1.0, cookies=True))
-    assert outcome in result.samples.outcomes()
-    assert len(result.samples) == 150
-
-
 def test_the_circuit_breaker_stops_a_test_that_only_fails(profile, target):
     result = BuiltIn().run(profile("/rubbish", seconds=60.0, breaker=0.5))
     assert result.stopped.startswith("stopped by the circuit breaker")

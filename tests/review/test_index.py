@@ -16,6 +16,7 @@ from runbook_lib.record.archive import Run
 from runbook_lib.record.seal import ENVELOPE
 from runbook_lib.review import index
 
+from ..many_runs import multiply
 from ..test_runner import NEXT, SOUND, run
 
 RUNBOOK = Path(sys.executable).with_name("runbook")
@@ -139,3 +140,11 @@ def test_every_text_is_a_query_that_fts_takes(text):
     if query:
         database.execute("SELECT * FROM said WHERE said MATCH ?", (query,)).fetchall()
     database.close()
+
+
+def test_the_newest_runs_are_listed_and_the_others_counted(one):
+    multiply(one, 3, lambda number, overview: None, "mini")
+    listed = subprocess.run([RUNBOOK, "list", "--limit", "2"], capture_output=True, text=True, timeout=60)
+    assert listed.returncode == 0, listed.stderr
+    assert "2 earlier runs are not shown: --limit 4" in listed.stdout
+    assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == [f"mini/{run}" for run in names()[-2:]]

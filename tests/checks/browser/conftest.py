@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import ssl
 from collections.abc import Callable
 
@@ -11,7 +9,6 @@ import psutil
 import pytest
 import trustme
 
-from runbook_lib.checks.browser import chromium
 from runbook_lib.environment import Environment
 
 PAGE = """<!doctype html>
@@ -32,14 +29,6 @@ __SCRIPT__
 </script>
 </body></html>
 """
-
-
-@pytest.fixture(name="chromium", scope="session")
-def _chromium() -> None:
-    """Where CI runs, .ci/run has installed it."""
-    if not any(shutil.which(name) for name in chromium.PROGRAMS):
-        assert not os.environ.get("CI"), "chromium is missing"
-        pytest.skip("there is no chromium on this machine: apt-get install chromium")
 
 
 @pytest.fixture(scope="session")
