@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runbook_lib.cli import record, review
+from runbook_lib.cli import record, review, sandbox
 from runbook_lib.cli.arguments import phase_numbers
+from runbook_lib.cli.console import new_console, watching
 from runbook_lib.errors import ConfigurationError, Occupied, RecordError, RunbookError
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from runbook_lib.environment import Environment
     from runbook_lib.record.archive import Run
     from runbook_lib.release import Release
-    from runbook_lib.sandbox.stack import Sandbox
-    from runbook_lib.terminal import TerminalWatcher
 
 app = typer.Typer(
     name="runbook",
@@ -34,12 +30,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-sandbox_app = typer.Typer(
-    rich_markup_mode=None,
-    help="Start and stop the embedded stack. PostgreSQL, Valkey, a TLS edge and the demo application.",
-)
-app.add_typer(sandbox_app, name="sandbox", no_args_is_help=True)
-
 EnvironmentName = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment's TOML file.")]
 ReleaseTag = Annotated[str, typer.Option("--release", help="Tag of the application; else the environment's own.")]
 Confirm = Annotated[str, typer.Option(help="The environment's name: without it production is only planned.")]
@@ -52,16 +42,6 @@ RollbackOnFailure = Annotated[
         help="Where a gate fails after something was deployed, put back what ran before (notebook 90).",
     ),
 ]
-
-
-class Hosted(StrEnum):
-    """What runs the sandbox's services."""
-
-    SUPERVISOR = "supervisor"
-    COMPOSE = "compose"
-
-
-HostedBy = Annotated[Hosted, typer.Option("--platform", help="What runs its services; each has a sandbox of its own.")]
 Only = Annotated[str, typer.Option(metavar="PHASES", help="Run these phases alone, such as 9,11.")]
 
 
@@ -111,8 +91,8 @@ def run(
         code = runner.run(opened, target, phases, options, lines, rollback_on_failure=rollback_on_failure)
         lines.run_ended(opened, code)
         raise typer.Exit(code)
-    console = _console()
-    with _watching(console) as watcher:
+    console = new_console()
+    with watching(console) as watcher:
         told = QuietWatcher(watcher) if quiet else watcher
         code = runner.run(opened, target, phases, options, told, rollback_on_failure=rollback_on_failure)
         _report(console, opened)
@@ -140,8 +120,8 @@ def rollback(
     env = environments.load(environment)
     options = runner.Options(dry_run=dry_run, confirm=confirm)
     opened, target = runner.open_rollback(env, run, options)
-    console = _console()
-    with _watching(console) as watcher:
+    console = new_console()
+    with watching(console) as watcher:
         code = runner.run(opened, target, (checklist.phase(checklist.ROLLBACK),), options, watcher)
         _report(console, opened)
     raise typer.Exit(code)
@@ -154,7 +134,7 @@ def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = N
     from runbook_lib.terminal import plan_lines
 
     env, target = _load(environment, release)
-    console = _console()
+    console = new_console()
     planned = runner.plan(env, target, runner.select(first, phase_numbers("--only", only)))
     for line in plan_lines(planned):
         console.print(line)
@@ -182,8 +162,8 @@ def put_under_load(
     from runbook_lib import loading
     from runbook_lib.step import reporting
 
-    env, console = environments.load(environment), _console()
-    with _watching(console) as watcher, reporting(watcher.tell):
+    env, console = environments.load(environment), new_console()
+    with watching(console) as watcher, reporting(watcher.tell):
         kept = loading.run(env, rate=rate, duration=duration, ramp=ramp, confirm=confirm)
     console.print(f"{kept.outcome}: {kept.finding.observed}", soft_wrap=True, markup=False)
     for line in kept.lines():
@@ -192,6 +172,7 @@ def put_under_load(
     raise typer.Exit(4 if kept.inconclusive else 0 if kept.finding.ok else 1)
 
 
+app.add_typer(sandbox.app, name="sandbox", no_args_is_help=True)
 app.add_typer(record.app)
 app.add_typer(review.app)
 
@@ -239,7 +220,7 @@ def list_runs(
     if as_json:
         review.print_json({"environments": environments.names(), "runs": rows})
         return
-    console = _console()
+    console = new_console()
     console.print(f"environments: {', '.join(environments.names()) or 'none'}")
     if len(found) > limit:
         console.print(f"{len(found) - limit} earlier runs are not shown: --limit {len(found)}")
@@ -266,7 +247,7 @@ def show(run: review.RunName, as_json: review.AsJson = False) -> None:
         parts = {"opened": summary.opened, "outcome": summary.outcome, "sealed": summary.sealed, "phases": phases}
         review.print_json({"run": str(found), **parts, "items": summary.items, "unfinished": summary.unfinished})
         return
-    console = _console()
+    console = new_console()
     console.print(run_table(summary))
     watcher = TerminalWatcher(console)
     for item in summary.items.values():
@@ -318,12 +299,12 @@ def demo(
     from runbook_lib import checklist, runner
     from runbook_lib.step import reporting
 
-    console, sandbox = _console(), _sandbox()
-    ours = not sandbox.running()
-    with _watching(console) as watcher:
+    console, stack = new_console(), sandbox.at_home()
+    ours = not stack.running()
+    with watching(console) as watcher:
         try:
             with reporting(watcher.tell):
-                sandbox.up()
+                stack.up()
             env, target = _load("sandbox", release)
             phases, options = checklist.forward(), runner.Options()
             opened = runner.open_run(env, target, phases, options)
@@ -332,58 +313,8 @@ def demo(
         finally:
             if ours and not keep:
                 watcher.tell("stopping the sandbox")
-                sandbox.down()
+                stack.down()
     raise typer.Exit(code)
-
-
-@sandbox_app.command()
-def up(platform: HostedBy = Hosted.SUPERVISOR) -> None:
-    """Create the sandbox where there is none, and start it."""
-    from runbook_lib.step import reporting
-
-    console, sandbox = _console(), _sandbox(platform)
-    with _watching(console) as watcher, reporting(watcher.tell):
-        sandbox.up()
-    _print_sandbox(console, sandbox)
-
-
-@sandbox_app.command()
-def down(platform: HostedBy = Hosted.SUPERVISOR) -> None:
-    """Stop the sandbox; what it holds is kept."""
-    _sandbox(platform).down()
-    typer.echo("The sandbox is stopped.")
-
-
-@sandbox_app.command()
-def destroy(platform: HostedBy = Hosted.SUPERVISOR) -> None:
-    """Stop the sandbox and remove all that it holds. Data, backups and images; the record of runs is kept."""
-    _sandbox(platform).destroy()
-    typer.echo("The sandbox is removed.")
-
-
-@sandbox_app.command()
-def status(platform: HostedBy = Hosted.SUPERVISOR) -> None:
-    """Say what of the sandbox runs."""
-    _print_sandbox(_console(), _sandbox(platform))
-
-
-def _sandbox(platform: Hosted = Hosted.SUPERVISOR) -> Sandbox:
-    from runbook_lib.home import home
-    from runbook_lib.sandbox.stack import Sandbox
-
-    if platform is Hosted.COMPOSE:
-        from runbook_lib.sandbox.hosting.containers import Containers
-
-        return Sandbox(home().containers, Containers())
-    return Sandbox(home().sandbox)
-
-
-def _print_sandbox(console: Console, sandbox: Sandbox) -> None:
-    for stack in sandbox.status():
-        state = f"up at {stack.url}, release {stack.release}" if stack.running else "down"
-        console.print(f"{stack.name}: {state}", soft_wrap=True)
-        for service in stack.services:
-            console.print(f"  {service.name:10} {service.state} {service.detail}", markup=False)
 
 
 def _load(environment: str, release: str) -> tuple[Environment, Release]:
@@ -413,20 +344,6 @@ def _relative(path: Path) -> Path:
         return path.relative_to(Path.cwd())
     except ValueError:
         return path
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-@contextmanager
-def _watching(console: Console) -> Iterator[TerminalWatcher]:
-    from runbook_lib.terminal import TerminalWatcher
-
-    with TerminalWatcher(console).live() as watcher:
-        yield watcher
 
 
 def main() -> None:

@@ -158,23 +158,34 @@ class Samples:
 def judged(content: bytes) -> Samples:
     """The samples in what :meth:`Samples.parquet` has written that were due while the load stood still.
 
-    All of them, where the file does not say when that was. How a request ended is not read back. Raises ValueError
-    where `content` is no such file.
+    All of them, where the file does not say when that was. Raises ValueError where `content` is no such file.
+    """
+    found, held = archived(content)
+    return found.due_within(held) if held else found
+
+
+def archived(content: bytes) -> tuple[Samples, list[Sequence[float]]]:
+    """The samples in what :meth:`Samples.parquet` has written, and where their load stood still.
+
+    Which call a request was is not read back. Raises ValueError where `content` is no such file.
     """
     import numpy as np
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = [name for name, _ in FIELDS if name not in ("outcome", "call")]
+    numbers = [name for name, _ in FIELDS if name not in ("outcome", "call")]
+    codes = {outcome.text: outcome for outcome in Outcome}
     try:
-        table = pq.read_table(io.BytesIO(content), columns=wanted)
+        table = pq.read_table(io.BytesIO(content), columns=[*numbers, "outcome"])
         rows = np.zeros(len(table), dtype=list(FIELDS))
-        for name in wanted:
+        for name in numbers:
             rows[name] = table[name].to_numpy()
+        named = pa.chunked_array(table["outcome"]).combine_chunks().dictionary_encode()
+        rows["outcome"] = np.array([codes[text] for text in named.dictionary.to_pylist()], "u1")[named.indices]
         held = json.loads((table.schema.metadata or {}).get(HELD, b"[]"))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"is no file of load samples: {error}") from error
-    found = Samples(rows)
-    return found.due_within(held) if held else found
+    return Samples(rows), held
 
 
 def read(content: bytes) -> Samples:

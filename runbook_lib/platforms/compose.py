@@ -83,17 +83,7 @@ class Compose:
 
     def tagged(self, release: Release) -> tuple[Image, ...]:
         """What the release's tag resolves to now."""
-        from docker.errors import ImageNotFound
-
-        found = []
-        built = compose_file.read(self.env, release).built(self.settings.project)
-        with engine.answering() as client:
-            for service, name in built.items():
-                try:
-                    found.append(_image(client, service, f"{name}:{release.tag}", 0.0))
-                except ImageNotFound:
-                    continue
-        return tuple(found)
+        return _tagged(compose_file.read(self.env, release).built(self.settings.project), release.tag)
 
     def deployed(self) -> str | None:
         """The tag that every container of a built image was started from."""
@@ -115,7 +105,8 @@ class Compose:
     def up(self, release: Release) -> None:
         """Start what differs from the release's file, and wait until every service is up and healthy."""
         file = compose_file.read(self.env, release)
-        missing = file.built(self.settings.project).keys() - {image.service for image in self.tagged(release)}
+        built = file.built(self.settings.project)
+        missing = built.keys() - {image.service for image in _tagged(built, release.tag)}
         if missing:
             raise Unanswerable(
                 f"{release.tag} names no image of {', '.join(sorted(missing))}; nothing was stopped",
@@ -215,15 +206,16 @@ class Compose:
             time.sleep(_POLL_SECONDS)
 
     def _told(self, names: Collection[str]) -> str:
-        """How each of these services is, with the last lines of its log."""
+        """How each of these services is, what befell it since it was started, and the last lines of its log."""
         with engine.answering() as client:
             found = engine.containers(client, self.settings.project)
-            states = [engine.service(name, found.get(name)) for name in self.settings.services if name in names]
-            return "\n".join(
-                f"{one.name} is {one.state}; {one.detail}\n"
-                f"{engine.last_lines(found.get(one.name)) or '(it logged nothing)'}"
-                for one in states
-            )
+            befell = engine.mishaps(client, self.settings.project, self.settings.start_seconds)
+            lines: list[str] = []
+            for name in (name for name in self.settings.services if name in names):
+                one = engine.service(name, found.get(name))
+                lines += [f"{name} is {one.state}; {one.detail}", *befell.get(name, [])[-RESTARTS_FOR_EVER:]]
+                lines.append(engine.last_lines(found.get(name)) or "(it logged nothing)")
+        return "\n".join(lines)
 
 
 def _lives(services: Sequence[Service]) -> list[tuple[str, datetime | None, int]]:
@@ -234,6 +226,20 @@ def _lives(services: Sequence[Service]) -> list[tuple[str, datetime | None, int]
 def _image(client: DockerClient, service: str, reference: str, seconds: float) -> Image:
     image = client.images.get(reference)
     return Image(service, str(image.id), int(image.attrs["Size"]), seconds)
+
+
+def _tagged(built: Mapping[str, str], tag: str) -> tuple[Image, ...]:
+    """The images of that tag, of the repositories by service."""
+    from docker.errors import ImageNotFound
+
+    found = []
+    with engine.answering() as client:
+        for service, name in built.items():
+            try:
+                found.append(_image(client, service, f"{name}:{tag}", 0.0))
+            except ImageNotFound:
+                continue
+    return tuple(found)
 
 
 def _cause(completed: Completed) -> tuple[str, str] | None:

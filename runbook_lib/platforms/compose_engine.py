@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook_lib.errors import Unanswerable
@@ -24,6 +24,8 @@ UNHEALTHY: Final = "unhealthy"
 """What the engine calls a container whose health check has failed as often in a row as its file allows."""
 ANSWER_SECONDS: Final = 60
 LAST_LINES: Final = 8
+_MISHAPS: Final = {"die": "it ended with exit code {code}", "oom": "it ran out of memory"}
+"""Events of the engine, in words."""
 _ROTATION: Final = {"local": {"max-size": "20m", "max-file": "5"}}
 """What a log driver does where nothing is set (https://docs.docker.com/engine/logging/drivers/local)."""
 _UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
@@ -120,6 +122,21 @@ def _detail(state: dict[str, Any], restarts: int) -> str:
     if failing and tried[-1]["ExitCode"] != 0:
         return f"its health check ended with {failing[-1]['ExitCode']}: {failing[-1]['Output'].strip()[-200:]}"
     return f"it was restarted {restarts} times" if restarts else ""
+
+
+def mishaps(client: DockerClient, project: str, seconds: float) -> dict[str, list[str]]:
+    """What befell the project's containers in the last `seconds` of the engine's own clock, by service."""
+    now = datetime.fromisoformat(client.info()["SystemTime"])
+    wanted = {"label": f"{PROJECT}={project}", "event": list(_MISHAPS)}
+    found: dict[str, list[str]] = {}
+    for each in client.events(
+        since=int(now.timestamp() - seconds), until=math.ceil(now.timestamp()), filters=wanted, decode=True
+    ):
+        about = each["Actor"]["Attributes"]
+        time = datetime.fromtimestamp(each["time"], UTC).time()
+        told = _MISHAPS[each["Action"]].format(code=about.get("exitCode", "?"))
+        found.setdefault(about.get(SERVICE, ""), []).append(f"{time} UTC: {told}")
+    return found
 
 
 def last_lines(container: Container | None) -> str:

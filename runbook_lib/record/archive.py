@@ -75,6 +75,13 @@ class Run:
         """Where the executed notebook of `phase` lies."""
         return self.folder / phase.notebook
 
+    def file(self, name: str) -> Path:
+        """Where a file of the record lies. Raises RecordError for a name that leads out of the record."""
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise RecordError(f"{name} lies outside of {self}")
+        return path
+
     def set_aside(self, phase: Phase) -> None:
         """Keep the notebook of an earlier pass through `phase`, under ``superseded/``, before it is run once more."""
         path = self.notebook(phase)

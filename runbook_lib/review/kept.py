@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from runbook_lib.errors import RecordError
 from runbook_lib.load.comparison import SAMPLES
-from runbook_lib.load.samples import Outcome
 from runbook_lib.record import manifest
 from runbook_lib.record.archive import Run
 
@@ -19,7 +17,6 @@ TEXT_SHOWN = 1500
 """Characters of one file."""
 TEXT_BUDGET, PICTURE_BUDGET = 600_000, 1_300_000
 """Bytes of a whole page, so that it stays under 3 MB whatever was archived."""
-HARMLESS = (Outcome.ANSWERED, Outcome.ABANDONED)
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,8 @@ class Reader:
 
 def content_of(run: Run, file: Mapping[str, Any]) -> bytes:
     """The content of a kept file. Raises RecordError where it is gone, or is not what was kept."""
-    path: Path = run.folder / file["path"]
-    if not path.resolve().is_relative_to(run.folder.resolve()) or manifest.digest(path) != file["sha256"]:
+    path = run.file(file["path"])
+    if manifest.digest(path) != file["sha256"]:
         state = "is not what was kept" if path.exists() else "is missing"
         raise RecordError(f"{file['path']} {state}")
     return path.read_bytes()
@@ -87,25 +84,21 @@ def content_of(run: Run, file: Mapping[str, Any]) -> bytes:
 
 def series(run: Run, files: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """The seconds of a load test: the second, requests due, failed, p50 and p95 in ms; nothing where none is kept."""
-    import io
+    from runbook_lib.load import samples
 
     kept = next((file for file in files if str(file["path"]).endswith(SAMPLES)), None)
     if kept is None:
         return []
     import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(content_of(run, kept)), columns=["due", "end", "outcome"])
-    except (RecordError, pa.ArrowException):
+        found, _ = samples.archived(content_of(run, kept))
+    except (RecordError, ValueError):
         return []
-    second = np.asarray(table["due"]).astype(int)
-    milliseconds = np.asarray(table["end"]) * 1000.0
-    failed = np.isin(np.asarray(table["outcome"].cast(pa.string())), [each.text for each in HARMLESS], invert=True)
+    second = found.rows["due"].astype(int)
     rows: list[tuple[Any, ...]] = []
     for number in np.unique(second):
-        here = second == number
-        low, high = np.percentile(milliseconds[here], (50, 95))
-        rows.append((int(number), int(here.sum()), int(failed[here].sum()), f"{low:.1f}", f"{high:.1f}"))
+        here = found.where(second == number)
+        low, high = here.percentile(50, 95)
+        rows.append((int(number), len(here), int(here.failed.sum()), f"{low:.1f}", f"{high:.1f}"))
     return rows

@@ -189,7 +189,7 @@ def test_a_port_that_is_taken(project: Project) -> None:
         (
             'command: [sleep, "3600"]',
             "command: [sh, -c, 'echo no database; sleep 0.5; exit 4']",
-            ["store is", "it was restarted", "no database"],
+            ["store is", "it was restarted", "UTC: it ended with exit code 4", "no database"],
         ),
         (
             "interval: 1s\n      test: [CMD, python3, -c,",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib import checklist
+from runbook_lib.errors import RecordError
 from runbook_lib.load import comparison, history
 from runbook_lib.record.archive import Run
 from runbook_lib.record.summary import RunSummary
@@ -25,7 +26,7 @@ NOT_COMPARED = "the percentiles were not compared"
 class Tested:
     """A load test on record: its file of samples, what load it was, whether it proved anything."""
 
-    path: Path
+    path: Path | None
     load: Summary | None
     conclusive: bool
 
@@ -58,14 +59,16 @@ def _tests(summary: RunSummary) -> Iterator[tuple[str, Tested]]:
                     yield id, Tested(_within(summary.run, file["path"]), load, conclusive)
 
 
-def _within(run: Run, name: str) -> Path:
+def _within(run: Run, name: str) -> Path | None:
     """A file of the record; one that an event claims to lie elsewhere is none of it."""
-    path = (run.folder / name).resolve()
-    return path if path.is_relative_to(run.folder.resolve()) else run.folder / "no such file"
+    try:
+        return run.file(name)
+    except RecordError:
+        return None
 
 
 def _compare(place: str, old: Tested, new: Tested) -> Iterator[Change]:
-    contents = [each.path.read_bytes() if each.path.is_file() else b"" for each in (old, new)]
+    contents = [each.path.read_bytes() if each.path and each.path.is_file() else b"" for each in (old, new)]
     if contents[0] and contents[0] == contents[1]:
         return
     if old.load is None or new.load is None or not old.load.like(new.load):
