@@ -28,16 +28,11 @@ from runbook_lib.record.summary import summarize
 from runbook_lib.runner import ExitCode
 from runbook_lib.sandbox.stack import Sandbox
 
+from .production import gentler
+
 pytestmark = pytest.mark.xdist_group("end to end")
 RUNBOOK = Path(sys.executable).with_name("runbook")
 NAME = "sandbox-end-to-end"
-GENTLER = {
-    "objectives": {"requests_per_second": 50.0, "p95_milliseconds": 5000.0},
-    "load": {"duration_seconds": 3.0, "ramp_seconds": 1.0, "response_samples": 10},
-    "success": {"window_seconds": 1.0},
-    "platform": {"settle_seconds": 1.0},
-}
-"""Shorter waits, and a load beside which the other tests run: tested is the run, not how fast this machine is."""
 WAIVED = {"5.1.1", "5.1.2"}
 """What nobody can tell in a closed network, nor where there is no browser."""
 if not any(shutil.which(name) for name in PROGRAMS):
@@ -47,16 +42,6 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 def runbook(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([RUNBOOK, *arguments], capture_output=True, text=True, timeout=300)
-
-
-def gentler(toml: str, name: str) -> str:
-    """The environment by this name, with :data:`GENTLER` settings."""
-    toml = re.sub(r'(?m)^name = ".*"', f'name = "{name}"', toml, count=1)
-    for table, values in GENTLER.items():
-        for key, value in values.items():
-            toml = re.sub(rf"(?m)(^\[{table}\]\n(?:(?!\[).*\n)*?){key} = .*\n", r"\g<1>", toml)
-            toml = toml.replace(f"[{table}]\n", f"[{table}]\n{key} = {value}\n")
-    return toml
 
 
 @pytest.fixture(scope="module")

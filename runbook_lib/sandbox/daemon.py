@@ -150,7 +150,6 @@ def _sink(stack: Stack, ports: Ports) -> list[str]:
         "folder": os.fspath(stack.sink),
         "service": settings.origin(ports),
         "authority": os.fspath(certificates.authority(stack.root)),
-        "current": os.fspath(stack.platform / "current"),
     }
     return [sys.executable, "-I", sink.__file__, *(f"--{name}={value}" for name, value in options.items())]
 

@@ -1,6 +1,6 @@
 """What surrounds a real service and the sandbox lacks: where alerts and announcements arrive, a status page, documents.
 
-``sink.py --address 127.0.0.1 --port N --folder F --service URL --authority CERTIFICATE --current LINK``, run by
+``sink.py --address 127.0.0.1 --port N --folder F --service URL --authority CERTIFICATE``, run by
 supervisord by its path, so that nothing of the kit is imported.
 
 ``POST /hooks/NAME`` keeps a JSON body, ``GET /hooks/NAME`` lists what arrived, the newest last. ``/status`` and
@@ -26,7 +26,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 LARGEST = 256 * 1024
 """Bytes of a body that is taken."""
@@ -116,17 +116,11 @@ class Observer:
 
     service: str
     authority: Path
-    current: Path
 
-    def release(self) -> str | None:
-        """The tag of the release that the platform's link names, None where nothing is deployed."""
-        try:
-            return unquote(self.current.readlink().name.rpartition("-")[0])
-        except OSError:
-            return None
-
-    def health(self) -> tuple[int | None, str]:
-        """The status code that ``/health`` is answered with, None where nobody answers; and what was seen, in words."""
+    def health(self) -> tuple[int | None, str | None, str]:
+        """How ``/health`` is answered: with which status code, None where nobody answers; by which release, None where
+        it does not say; and what was seen, in words.
+        """
         request = urllib.request.Request(f"{self.service}/health", headers={"User-Agent": "runbook-sandbox-probe"})  # noqa: S310
         trust = ssl.create_default_context(cafile=self.authority)
         opener = urllib.request.build_opener(
@@ -134,31 +128,39 @@ class Observer:
         )
         try:
             with opener.open(request, timeout=_PROBE_SECONDS) as answer:
-                return answer.status, f"/health is answered with {answer.status}"
+                return answer.status, _release(answer.read(LARGEST)), f"/health is answered with {answer.status}"
         except urllib.error.HTTPError as error:
-            error.close()
-            return error.code, f"/health is answered with {error.code}"
+            with error:
+                return error.code, _release(error.read(LARGEST)), f"/health is answered with {error.code}"
         except (OSError, http.client.HTTPException) as error:
-            return None, f"/health is not answered: {getattr(error, 'reason', None) or error}"
+            return None, None, f"/health is not answered: {getattr(error, 'reason', None) or error}"
 
     def status(self) -> dict[str, Any]:
         """How the service is now."""
-        code, seen = self.health()
+        code, release, seen = self.health()
         state = "operational" if code == HTTPStatus.OK else "down" if code is None else "unavailable"
         return {
             "service": "Twiga Scan",
             "state": state,
-            "release": self.release(),
+            "release": release,
             "detail": seen,
             "checked": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
     def probe(self) -> dict[str, Any]:
         """What an uptime monitor says."""
-        code, seen = self.health()
+        code, _, seen = self.health()
         return {"monitor": {"url": f"{self.service}/health", "status": "up" if code == HTTPStatus.OK else "down"}} | {
             "detail": seen
         }
+
+
+def _release(body: bytes) -> str | None:
+    """The tag of the version that an answer names."""
+    try:
+        return f"v{json.loads(body)['version']}"
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 @dataclass
@@ -292,10 +294,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="holds what arrived")
     parser.add_argument("--service", required=True, help="the edge's URL")
     parser.add_argument("--authority", type=Path, required=True, help="certificate that the edge's is signed by")
-    parser.add_argument("--current", type=Path, required=True, help="the platform's link to what is deployed")
     given = parser.parse_args()
     os.umask(0o077)
-    observer = Observer(given.service.rstrip("/"), given.authority, given.current)
+    observer = Observer(given.service.rstrip("/"), given.authority)
     Sink(given.address, given.port, Site(Hooks(given.folder), observer)).serve_forever()
 
 

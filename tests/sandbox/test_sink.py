@@ -18,9 +18,7 @@ from runbook_lib.sandbox.stack import Sandbox
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[httpx.Client]:
     """A sink of its own, which watches a service that is not there."""
-    site = sink.Site(
-        sink.Hooks(tmp_path / "hooks"), sink.Observer("http://127.0.0.1:1", _authority(), tmp_path / "current")
-    )
+    site = sink.Site(sink.Hooks(tmp_path / "hooks"), sink.Observer("http://127.0.0.1:1", _authority()))
     server = sink.Sink(INNER, 0, site)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     with httpx.Client(base_url=f"http://{INNER}:{server.server_port}", trust_env=False) as client:
