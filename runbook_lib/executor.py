@@ -16,7 +16,7 @@ from runbook_lib.checklist import Item
 from runbook_lib.environment import Environment
 from runbook_lib.errors import NotApplicable, Unresolved, Waiting
 from runbook_lib.record import attestation, evidence
-from runbook_lib.record.archive import Run
+from runbook_lib.record.archive import Facts, Run
 from runbook_lib.record.earlier import Done, Earlier, Unknown
 from runbook_lib.record.evidence import Kept
 from runbook_lib.record.masking import Mask
@@ -236,6 +236,9 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, BaseModel):
         return _plain(value.model_dump(mode="json"))
+    if isinstance(value, Facts):
+        # What they say is on record already, by the steps that left them.
+        return list(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -17,6 +17,8 @@ from runbook_lib.record.masking import Mask
 from runbook_lib.release import Release
 from runbook_lib.step import Evidence, Finding, Table
 
+SHOWN_ROWS = 20
+
 
 def publish(env: Environment, page: Page) -> Finding:
     """The finding that carries `page` as Markdown and HTML, which are also put into ``documentation.folder``.
@@ -39,12 +41,14 @@ def publish(env: Environment, page: Page) -> Finding:
             raise Unanswerable(
                 f"{folder} cannot be written to: {error.strerror}", remedy="correct documentation.folder or its mode"
             ) from error
+    tables = tuple(section.table for section in page.sections if section.table is not None)
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
     return Finding(
         ok=True,
         observed={"pages": list(files), "written to": "the record" if folder is None else f"the record and {folder}"},
         expected="Markdown and HTML",
-        tables=tuple(section.table for section in page.sections if section.table is not None),
+        # A long page is read in its own file, and need not stand in the notebook and in the events as well.
+        tables=tables if sum(len(table.rows) for table in tables) <= SHOWN_ROWS else (),
         evidence=tuple(Evidence(name, text) for name, text in files.items()),
         facts={documents.fact(page.name): digests},
     )

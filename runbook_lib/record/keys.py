@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from runbook_lib import environment as environments
 from runbook_lib.environment import SignOff
 from runbook_lib.errors import ConfigurationError
+from runbook_lib.home import home
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -165,9 +166,15 @@ def _public_key(line: str) -> SSlibKey:
 
 
 def trust_of(environment: str, file: Path | None = None) -> Trust:
-    """The keys that count for runs of the environment; none where it is not described here any more."""
+    """The keys that count for runs of the environment.
+
+    They are named by `file`, else by its TOML. Those who only review its runs, and have no TOML of it, name them in
+    ``NAME.trust`` in the TOML's place, of which ``[sign_off]`` alone is read. Where there is none of these, none count.
+    """
     if file is not None:
         return read_trust(file)
-    if environment not in environments.names():
-        return trust(SignOff(), f"no TOML of {environment}, which is not here,")
-    return read_trust(environments.find(environment))
+    if environment in environments.names():
+        return read_trust(environments.find(environment))
+    alone = (folder / f"{environment}.trust" for folder in home().environments)
+    known = next((path for path in alone if path.is_file()), None)
+    return read_trust(known) if known else trust(SignOff(), f"no TOML of {environment}, which is not here,")

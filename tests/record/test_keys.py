@@ -111,3 +111,14 @@ def test_fewer_roles_than_must_sign_are_refused(mini, tmp_path):
     sign_off(mini, f"threshold = 2\nkeys = {{ security = '{keys.generate(tmp_path / 'key')}' }}")
     with pytest.raises(ConfigurationError, match="1 roles have keys, and 2 must sign"):
         environment.load("mini")
+
+
+def test_who_only_reviews_an_environments_runs_trusts_its_keys_by_a_file_of_their_own(mini, tmp_path):
+    line = keys.generate(tmp_path / "key")
+    folder = mini.environments[0]
+    (folder / "elsewhere.trust").write_text(f'[sign_off]\nthreshold = 1\nkeys = {{ security = ["{line}"] }}\n')
+    assert [*keys.trust_of("elsewhere").roles.values()] == ["security"]
+    assert "elsewhere" not in environment.names()
+    (folder / "mini.trust").write_text((folder / "elsewhere.trust").read_text())
+    assert keys.trust_of("mini").roles == {}
+    assert keys.trust_of("nowhere").keys == {}
