@@ -206,8 +206,10 @@ def _observed(seen: Judged) -> str:
 
 
 def _measures(verdict: Verdict) -> Table:
+    words = {True: "yes", False: "no"}
     rows = tuple(
-        (one.name, one.observed, one.interval, one.expected, "yes" if one.ok else "no") for one in verdict.measures
+        (one.name, one.observed, one.interval, one.expected, words[one.ok] if one.judged else "–")
+        for one in verdict.measures
     )
     return Table(("measure", "observed", "95 % interval", "expected", "holds"), rows, "Verdict")
 

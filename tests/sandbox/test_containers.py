@@ -1,4 +1,4 @@
-"""The sandbox of containers on a real Docker engine: a whole run, a stop and a start, a rollback, the end."""
+"""The sandbox of containers on a real Docker engine: a rollback drill, a deployment, a stop and a start, the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ..production import data, gentler
 RUNBOOK = Path(sys.executable).with_name("runbook")
 NAME = "sandbox-compose-tests"
 README = (Path(__file__).parents[2] / "README.md").read_text()
-WAITING = {"15.1.1", "15.1.2", "15.1.3", "O.1", "O.2", "O.3", "O.4"}
+PHASES = (2, 3, 5, 6, 7, 8, 9, 10, 12)
 WAIVED = {"5.1.1", "5.1.2", "5.2.1", "5.2.2", "9.1.1", "9.1.2", "9.1.3", "9.1.4"}
 """What a closed network, or a machine without Trivy or a browser, leaves unanswered."""
 BROKEN = "v1.0.1-broken"
@@ -99,10 +99,10 @@ def drilled(where: Environment) -> Drill:
 
 @pytest.fixture(scope="module")
 def ended(where: Environment, drilled: Drill) -> Run:
-    """A whole run of v1.0.0, over v0.9.0."""
+    """A run of v1.0.0, over v0.9.0: those phases that ask the platform. The others differ by nothing here."""
     assert platforms.connect(where).deployed() == first_release.TAG
-    completed = runbook("run", NAME, "--release", "v1.0.0")
-    assert completed.returncode == ExitCode.WAITING, completed.stdout + completed.stderr
+    completed = runbook("run", NAME, "--release", "v1.0.0", "--only", ",".join(map(str, PHASES)))
+    assert completed.returncode == ExitCode.PASSED, completed.stdout + completed.stderr
     return archive.runs(NAME)[-1]
 
 
@@ -132,11 +132,10 @@ def test_its_post_mortem_names_the_service_with_its_last_lines(drilled, where):
         assert value not in document
 
 
-def test_every_item_passes_that_needs_no_person_and_no_scanner(ended):
+def test_every_item_passes_that_needs_no_scanner(ended):
     items = summarize(ended).items
-    assert set(items) == {item.id for phase in checklist.forward() for item in phase.items}
-    assert {id for id, item in items.items() if item["status"] == "pending"} == WAITING
-    assert {item["status"] for item in items.values()} <= {"passed", "pending", "skipped", "waived"}
+    assert set(items) == {item.id for phase in map(checklist.phase, PHASES) for item in phase.items}
+    assert {item["status"] for item in items.values()} <= {"passed", "skipped", "waived"}
     assert {id for id, item in items.items() if item["status"] == "waived"} <= WAIVED
     assert not {id for id, item in items.items() if item["status"] == "skipped"} & {"6.2", "6.3", "9.3", "9.4"}
 

@@ -54,3 +54,11 @@ def test_the_application_brings_what_its_images_are_built_from(tmp_path, part):
     repository.create(tmp_path / "application")
     assert (tmp_path / "application" / FILE).is_file()
     assert (tmp_path / "application" / part / ".dockerignore").is_file()
+
+
+def test_removing_the_embedded_sandbox_leaves_the_other_one_below_it(mini):
+    (mini.sandbox / "application").mkdir(parents=True)
+    (mini.containers / "application").mkdir(parents=True)
+    Sandbox(mini.sandbox).destroy()
+    assert list(mini.sandbox.iterdir()) == [mini.containers]
+    assert (mini.containers / "application").is_dir()
