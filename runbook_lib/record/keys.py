@@ -9,7 +9,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,4 +177,5 @@ def trust_of(environment: str, file: Path | None = None) -> Trust:
         return read_trust(environments.find(environment))
     alone = (folder / f"{environment}.trust" for folder in home().environments)
     known = next((path for path in alone if path.is_file()), None)
-    return read_trust(known) if known else trust(SignOff(), f"no TOML of {environment}, which is not here,")
+    # It never was what the run was opened by, so that it cannot have changed since.
+    return replace(read_trust(known), digest="") if known else trust(SignOff(), f"no TOML of {environment}, here,")

@@ -32,6 +32,8 @@ SCHEMA: Final = 3
 """Raised with every change of the tables: an index of another schema is made anew."""
 SAID_BY_A_RUN: Final = 1_000
 """How many texts of one run are told apart: a text's number is its run's times this, and its place in the run."""
+PAGE_KIBIBYTES: Final = 1 << 17
+"""How much of the file is kept in memory: a new index is mostly made of merging what was written before."""
 TABLES: Final = f"""
 CREATE TABLE runs (id INTEGER PRIMARY KEY, environment TEXT NOT NULL, run TEXT NOT NULL, stamp TEXT NOT NULL,
                    fault TEXT NOT NULL, release TEXT, started TEXT, outcome TEXT, counts TEXT,
@@ -191,6 +193,7 @@ def _open(path: Path) -> sqlite3.Connection:
     import sqlite3
 
     database = sqlite3.connect(path)
+    database.execute(f"PRAGMA cache_size = -{PAGE_KIBIBYTES}")
     try:
         if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
             if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
