@@ -173,7 +173,6 @@ def archived(content: bytes) -> tuple[Samples, list[Sequence[float]]]:
     Which call a request was is not read back. Raises ValueError where `content` is no such file.
     """
     import numpy as np
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     numbers = [name for name, _ in FIELDS if name not in ("outcome", "call")]
@@ -183,7 +182,7 @@ def archived(content: bytes) -> tuple[Samples, list[Sequence[float]]]:
         rows = np.zeros(len(table), dtype=list(FIELDS))
         for name in numbers:
             rows[name] = table[name].to_numpy()
-        named = pa.chunked_array(table["outcome"]).combine_chunks().dictionary_encode()
+        named = table["outcome"].combine_chunks().dictionary_encode()
         rows["outcome"] = np.array([codes[text] for text in named.dictionary.to_pylist()], "u1")[named.indices]
         held = json.loads((table.schema.metadata or {}).get(HELD, b"[]"))
     except (OSError, KeyError, TypeError, ValueError) as error:

@@ -99,10 +99,10 @@ def service(name: str, container: Container | None) -> Service:
     health = state.get("Health")
     restarts = int(container.attrs.get("RestartCount", 0))
     up = state["Status"] == "running"
-    checked = health["Status"] if up and health and health["Status"] != "none" else None
+    checked = health["Status"] if health and health["Status"] != "none" else None
     return Service(
         name,
-        state["Status"] if checked in (None, HEALTHY) else str(checked),
+        str(checked) if up and checked not in (None, HEALTHY) else state["Status"],
         up,
         None if checked is None else checked == HEALTHY,
         datetime.fromisoformat(state["StartedAt"]) if up else None,

@@ -178,4 +178,6 @@ def trust_of(environment: str, file: Path | None = None) -> Trust:
     alone = (folder / f"{environment}.trust" for folder in home().environments)
     known = next((path for path in alone if path.is_file()), None)
     # It never was what the run was opened by, so that it cannot have changed since.
-    return replace(read_trust(known), digest="") if known else trust(SignOff(), f"no TOML of {environment}, here,")
+    if known is not None:
+        return replace(read_trust(known), digest="")
+    return trust(SignOff(), f"no TOML of {environment}, which is not here,")

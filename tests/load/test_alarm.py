@@ -33,7 +33,7 @@ def test_it_rings_when_it_is_time_and_at_once_when_it_is_past(kind, loop):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells time by a file")
-def test_on_linux_it_is_more_exact_than_the_loops_timers():
+def test_on_linux_a_file_rings_in_the_moment():
     async def lateness(ringing):
         late = []
         for _ in range(40):
