@@ -79,8 +79,9 @@ class Clients:
             outcome = kind(error)
         now = clock() - zero
         row = (due, lag, times[0] - due, (times[1] or now) - due, now - due, size, status, outcome, message.place)
-        self._recorder.record(RECORD.pack(*row), outcome)
-        self._recorder.tell()
+        self._recorder.record(RECORD.pack(*row))
+        self._recorder.count(outcome)
+        self._recorder.after_each()
 
     async def _exchange(self, message: Message, times: list[float]) -> tuple[int, int, bytes]:
         """Status, bytes and body of the answer; the second of `times` becomes that of its head."""

@@ -8,8 +8,9 @@ import gc
 import ssl
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Final
 
 from runbook_lib.errors import ConfigurationError
@@ -30,6 +31,9 @@ LOOK_UP: Final = 64
 """Requests that are sent at most before answers are let in."""
 PATIENCE_SECONDS: Final = 1.0
 """A test that is stopped waits this long for the answers that are under way."""
+
+Turn = tuple[Callable[["Message", float, float, bool], None], "Message", bool]
+"""What sends a message, the message, and whether its answer is looked at."""
 
 
 @dataclass(frozen=True)
@@ -130,31 +134,25 @@ class Generator:
             self.recorder.flush()
             gc.unfreeze()
 
-    def _turns(self) -> Callable[[int, float, float], None]:
-        """What sends the message of each turn; it takes the turn's number, when it was due, and how late that is."""
-        order = (self._messages[place] for place in schedule.turns(self.plan.profile.calls))
-        cycle = [(message, self._pools[message.origin].issue) for message in order]
-        length = len(cycle)
-
-        def send(turn: int, due: float, lag: float) -> None:
-            message, issue = cycle[turn % length]
-            issue(message, due, lag, message.predicate is not None and turn // length % LOOKED_AT == 0)
-
-        return send
+    def _turns(self) -> Iterator[Turn]:
+        """This share's part of the calls' turns, without end."""
+        order = [self._messages[place] for place in schedule.turns(self.plan.profile.calls)]
+        ways = [(self._pools[message.origin].issue, message, message.predicate is not None) for message in order]
+        unseen = [(issue, message, False) for issue, message, _ in ways]
+        return islice(cycle(ways + (LOOKED_AT - 1) * unseen), self.plan.share, None, self.plan.shares)
 
     async def _by_clock(self) -> None:
         """Open loop: sleep until the next request is due, and send it with those that became due meanwhile."""
         due, count = self._due, len(self._due)
-        send, zero = self._turns(), self.recorder.zero
-        shares, number, turn = self.plan.shares, 0, self.plan.share
+        turns, zero, number = self._turns(), self.recorder.zero, 0
         with alarm() as ringing:
-            while number < count and not self._over.is_set():
+            while number < count and not self.stopped:
                 now = clock() - zero
                 while number < count and due[number] <= now:
                     moment = due[number]
-                    send(turn, moment, now - moment)
+                    issue, message, look = next(turns)
+                    issue(message, moment, now - moment, look)
                     number += 1
-                    turn += shares
                     if not number % LOOK_UP:
                         # Whoever is behind must let answers in, and know how late it is.
                         break
@@ -164,14 +162,15 @@ class Generator:
 
     async def _by_users(self, load: Users) -> None:
         """Closed loop: every answer lets a user send again, after a pause."""
-        loop, send, zero = asyncio.get_running_loop(), self._turns(), self.recorder.zero
+        loop, turns, zero = asyncio.get_running_loop(), self._turns(), self.recorder.zero
         users = range(self.plan.share, load.count, self.plan.shares)
 
         def next_request() -> None:
             now = clock() - zero
-            if now < load.duration and not self._over.is_set():
+            if now < load.duration and not self.stopped:
                 self._issued += 1
-                send(self._issued - 1, now, 0.0)
+                issue, message, look = next(turns)
+                issue(message, now, 0.0, look)
 
         def later() -> None:
             loop.call_later(load.think, next_request)

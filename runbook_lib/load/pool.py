@@ -9,7 +9,7 @@ import ssl
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from runbook_lib.load.protocol import Connection, clock
+from runbook_lib.load.protocol import Connection, Known, clock
 from runbook_lib.load.recorder import Recorder
 from runbook_lib.load.samples import RECORD, Outcome
 from runbook_lib.load.wire import Message, Origin
@@ -38,8 +38,9 @@ class Pool:
     def __init__(
         self, origin: Origin, recorder: Recorder, *, context: ssl.SSLContext | None, most: int, timeout: float
     ) -> None:
-        self.record, self._ended = recorder.record, recorder.tell
+        self.record, self.count = recorder.record, recorder.count
         self.opened = 0
+        self.known: dict[int, Known] = {}
         self._origin, self._recorder, self._context = origin, recorder, context
         self._most, self._timeout = most, timeout
         self._loop = asyncio.get_running_loop()
@@ -109,24 +110,28 @@ class Pool:
         waited = self._waiting.popleft()
         if isinstance(error, OSError) and error.errno in OUR_FAULT:
             self._recorder.drop()
-            self._ended()
+            self._recorder.after_each()
         else:
             self._never_sent(waited, refusal(error))
 
     def _never_sent(self, waited: Waiting, outcome: Outcome) -> None:
         message, due, lag, _ = waited
         after = clock() - self.zero - due
-        self.record(RECORD.pack(due, lag, after, after, after, 0, 0, outcome, message.place), outcome)
-        self._ended()
+        self.record(RECORD.pack(due, lag, after, after, after, 0, 0, outcome, message.place))
+        self.count(outcome)
+        self._recorder.after_each()
 
     def free(self, connection: Connection) -> None:
         """A request has ended: give its connection to whoever waits longest."""
-        self._use(connection)
-        self._ended()
+        if self._waiting:
+            self._use(connection)
+        else:
+            self._idle.append(connection)
+        self._recorder.after_each()
 
     def spent(self) -> None:
         """A request has ended, and its connection with it."""
-        self._ended()
+        self._recorder.after_each()
 
     def _use(self, connection: Connection) -> None:
         if self._waiting:

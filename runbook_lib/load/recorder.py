@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import BinaryIO, Final
 
-from runbook_lib.load.samples import Outcome
+from runbook_lib.load.samples import RECORD, Outcome
 
 BREAKER_SECONDS: Final = 5
 BREAKER_LEAST: Final = 20
@@ -28,30 +28,32 @@ class Recorder:
 
     def __init__(self, output: BinaryIO) -> None:
         self.zero = 0.0
-        self.ended = self.failed = self.dropped = 0
+        self.failed = self.dropped = 0
         self.after_each: Callable[[], None] = nothing
-        self._output, self._buffer = output, bytearray()
+        """Says to a user who waits that a request has ended, and that its connection can be had."""
+        self._output, self._written, self._buffer = output, 0, bytearray()
+        self.record = self._buffer.extend
+        """Keeps the sample of a request that has ended, as RECORD packs it."""
         self._past: deque[tuple[int, int]] = deque([(0, 0)], maxlen=BREAKER_SECONDS + 1)
 
-    def record(self, row: bytes, outcome: int) -> None:
-        """Keep the sample of a request that has ended."""
-        self._buffer += row
-        self.ended += 1
+    @property
+    def ended(self) -> int:
+        """The requests that have a sample, and those that could not be sent."""
+        return (self._written + len(self._buffer)) // RECORD.size + self.dropped
+
+    def count(self, outcome: int) -> None:
+        """Count the outcome of a request; one that is answered as it should be need not be told."""
         if outcome and outcome != Outcome.ABANDONED:
             self.failed += 1
 
     def drop(self) -> None:
         """Count a request that this machine could not send."""
         self.dropped += 1
-        self.ended += 1
-
-    def tell(self) -> None:
-        """Say to a user who waits that a request has ended, and that its connection can be had."""
-        self.after_each()
 
     def flush(self) -> None:
         """Write what was kept since the last time."""
         self._output.write(self._buffer)
+        self._written += len(self._buffer)
         self._output.flush()
         self._buffer.clear()
 

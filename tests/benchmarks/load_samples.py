@@ -30,7 +30,7 @@ with open(sys.argv[1], "wb") as output:
     recorder = Recorder(output)
     before = most()
     for number in range(1_000_000):
-        recorder.record(RECORD.pack(number / 1e4, 0.0, 0.001, 0.002, 0.003, 100, 200, 0, 0), 0)
+        recorder.record(RECORD.pack(number / 1e4, 0.0, 0.001, 0.002, 0.003, 100, 200, 0, 0))
         if number % 50_000 == 0:
             recorder.flush()  # as once a second
     recorder.flush()
