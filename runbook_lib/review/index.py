@@ -28,7 +28,7 @@ NAME: Final = ".index.sqlite"
 EVENTS: Final = "events.jsonl"
 SEALED: Final = "sealed"
 """In the place of a stamp: the run's record is closed, and `runbook verify` is what notices that it was changed."""
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Raised with every change of the tables: an index of another schema is made anew."""
 SAID_BY_A_RUN: Final = 1_000
 """How many texts of one run are told apart: a text's number is its run's times this, and its place in the run."""
@@ -39,8 +39,8 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY, environment TEXT NOT NULL, run TEXT N
                    fault TEXT NOT NULL, release TEXT, started TEXT, outcome TEXT, counts TEXT,
                    UNIQUE (environment, run));
 CREATE TABLE details (id INTEGER PRIMARY KEY, seconds TEXT NOT NULL, statuses TEXT NOT NULL);
-CREATE TABLE loads (id INTEGER, item TEXT, throughput REAL, p95 REAL, errors REAL,
-                    PRIMARY KEY (id, item)) WITHOUT ROWID;
+CREATE TABLE loads (environment TEXT, item TEXT, run TEXT, release TEXT, throughput REAL, p95 REAL, errors REAL,
+                    PRIMARY KEY (environment, item, run)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE said USING fts5(item UNINDEXED, text, columnsize=0);
 PRAGMA user_version = {SCHEMA};
 """
@@ -104,14 +104,19 @@ class Recent:
 
 _ENTRIES: Final = """SELECT environment, run, coalesce(release, ''), coalesce(started, ''), coalesce(outcome, ''),
  coalesce(counts, ''), fault FROM runs WHERE :environment IN ('', environment) ORDER BY run, environment"""
-_LOADS: Final = """SELECT environment, run, release, item, throughput, p95, errors FROM
- (SELECT *, row_number() OVER (PARTITION BY environment, item ORDER BY run DESC) AS place
-  FROM loads JOIN runs USING (id) WHERE :environment IN ('', environment))
- WHERE place <= :tests ORDER BY run, environment, item"""
-_DETAILS: Final = """SELECT environment, run, seconds, statuses FROM
- (SELECT id, environment, run, row_number() OVER (PARTITION BY environment ORDER BY run DESC) AS place FROM runs
-  WHERE fault = '' AND :environment IN ('', environment))
- JOIN details USING (id) WHERE place <= :runs ORDER BY run, environment"""
+# The newest of each kind by its key alone: no more rows are gone through than are shown.
+_LOADS: Final = """SELECT environment, run, release, item, throughput, p95, errors
+ FROM (SELECT DISTINCT environment, item FROM loads WHERE :environment IN ('', environment)) AS kind
+ JOIN loads USING (environment, item)
+ WHERE run IN (SELECT run FROM loads WHERE environment = kind.environment AND item = kind.item
+               ORDER BY run DESC LIMIT :tests)
+ ORDER BY run, environment, item"""
+_DETAILS: Final = """SELECT environment, run, seconds, statuses
+ FROM (SELECT DISTINCT environment FROM runs WHERE :environment IN ('', environment)) AS kind
+ JOIN runs USING (environment) JOIN details USING (id)
+ WHERE run IN (SELECT run FROM runs WHERE environment = kind.environment AND fault = ''
+               ORDER BY run DESC LIMIT :runs)
+ ORDER BY run, environment"""
 # CROSS, so that the texts are gone through newest first, and no more of them than are shown.
 _SEARCH: Final = """SELECT environment, run, item, snippet(said, 1, '', '', '…', 24)
  FROM said CROSS JOIN runs ON runs.id = said.rowid / :said
@@ -245,8 +250,9 @@ def _forget(database: sqlite3.Connection, key: Key) -> None:
     (id,) = database.execute("SELECT id FROM runs WHERE environment = ? AND run = ?", key).fetchone()
     texts = (id * SAID_BY_A_RUN, (id + 1) * SAID_BY_A_RUN - 1)
     database.execute("DELETE FROM said WHERE rowid BETWEEN ? AND ?", texts)
-    for table in ("loads", "details", "runs"):
+    for table in ("details", "runs"):
         database.execute(f"DELETE FROM {table} WHERE id = ?", (id,))  # noqa: S608
+    database.execute("DELETE FROM loads WHERE environment = ? AND run = ?", key)
 
 
 def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> None:
@@ -271,9 +277,10 @@ def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> N
         "INSERT INTO said (rowid, item, text) VALUES (?, ?, ?)",
         ((number, item, each.said.encode("utf-8", "replace").decode()) for number, (item, each) in texts),
     )
+    loads = ((item, seen.release, load.throughput, load.p95, load.errors) for item, load in seen.loads.items())
     database.executemany(
-        "INSERT INTO loads VALUES (?, ?, ?, ?, ?)",
-        ((id, item, load.throughput, load.p95, load.errors) for item, load in seen.loads.items()),
+        "INSERT INTO loads (environment, run, item, release, throughput, p95, errors) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ((*key, *load) for load in loads),
     )
 
 
