@@ -103,7 +103,7 @@ def _row(entry: Entry, environments: Sequence[str]) -> tuple[int, str, str, str,
         environments.index(entry.environment),
         entry.run,
         entry.release,
-        entry.started[:19],
+        entry.started[:16].replace("T", " "),
         outcome,
         "runbook verify tells more" if entry.fault else entry.counts,
     )
