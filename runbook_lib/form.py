@@ -47,11 +47,12 @@ class Form:
 
         self._run, self._phase, self._item, self._result = run, phase, item, result
         self._mask, self._show = mask, show
-        wide = {"layout": {"width": "36em", "max_width": "100%"}, "style": {"description_width": "9em"}}
+        wide = {"layout": {"width": "36em", "max_width": "100%"}, "style": {"description_width": "11em"}}
         plain = card.bundle(result)
         self.name = ipywidgets.Text(description="Your name", **wide)
         self.note = ipywidgets.Textarea(description="What you vouch for", rows=3, **wide)
-        self.files = ipywidgets.FileUpload(description="Files as evidence", multiple=True, layout={"width": "auto"})
+        as_wide_as_its_text = {"width": "auto", "align_self": "flex-start"}
+        self.files = ipywidgets.FileUpload(description="Files as evidence", multiple=True, layout=as_wide_as_its_text)
         self.button = ipywidgets.Button(description=f"Attest {item.id}", button_style="primary")
         self.message = ipywidgets.HTML()
         self.button.on_click(lambda _: self.attest())
