@@ -9,20 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import signal
-import tempfile
-from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import nbformat
-from jupyter_client.asynchronous import AsyncKernelClient
-from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager
@@ -35,6 +29,7 @@ from runbook_lib import release as releases
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RunbookError
 from runbook_lib.home import home
+from runbook_lib.kernels import Kernel, Kernels
 from runbook_lib.record import archive, manifest
 from runbook_lib.record.archive import Run, Way
 from runbook_lib.record.masking import Mask
@@ -42,12 +37,9 @@ from runbook_lib.record.parameters import refuse_secrets
 from runbook_lib.record.result import MIME
 
 Watch = Callable[[Mapping[str, Any]], None]
-START_SECONDS = 60
 CELL_SECONDS = 900.0
 INTERRUPT_SECONDS = 5.0
-FIRST_CELL = "import runbook_lib.phase, IPython.display, runbook_lib.command; runbook_lib.command.die_with_parent()"
-"""What every notebook imports; and no kernel may go on acting when nobody supervises it any more."""
-EXTRA_ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShell.system_raise_on_error=True"]
+INTERRUPTED = "interrupted"
 
 
 class Stopped(RunbookError):
@@ -58,84 +50,8 @@ class Stopped(RunbookError):
         self.outcome = outcome
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """A kernel process, the client that speaks to it, and the task that ends when it is ready to work."""
-
-    manager: AsyncKernelManager
-    client: AsyncKernelClient
-    ready: asyncio.Task[None]
-
-    async def end(self) -> None:
-        """Stop the process at once: whatever ran in it has recorded itself."""
-        self.ready.cancel()
-        self.client.stop_channels()
-        await self.manager.shutdown_kernel(now=True)
-
-
-@dataclass
-class Kernels:
-    """The kernels of a run, each started and made ready while the one before it works.
-
-    Parameters
-    ----------
-    count:
-        How many notebooks will ask for one, so that none is started in vain.
-    ahead:
-        How many wait ready at the most.
-    """
-
-    count: int = 1
-    ahead: int = 2
-    _waiting: deque[Kernel] = field(default_factory=deque)
-
-    def __enter__(self) -> Self:
-        self._runner = asyncio.Runner()
-        # A short path: a Unix socket's name may have 107 bytes only.
-        self._folder = Path(tempfile.mkdtemp(prefix="runbook-", dir="/tmp" if Path("/tmp").is_dir() else None))  # noqa: S108
-        self._started = 0
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for kernel in self._waiting:
-            self.run(kernel.end())
-        self._waiting.clear()
-        self._runner.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine on the loop that all kernels share."""
-        return self._runner.run(coroutine)
-
-    async def take(self) -> Kernel:
-        """A kernel that is ready; the next ones begin to start."""
-        if not self._waiting:
-            await self._start()
-        kernel = self._waiting.popleft()
-        while len(self._waiting) < self.ahead and self._started < self.count:
-            await self._start()
-        await kernel.ready
-        return kernel
-
-    async def _start(self) -> None:
-        self._started += 1
-        transport = {"transport": "ipc"} if os.name == "posix" else {}
-        manager = AsyncKernelManager(
-            kernel_name="python3", connection_file=str(self._folder / f"{self._started}.json"), **transport
-        )
-        # Colours would put escape codes into the record; the parent's terminal is not the kernel's.
-        variables = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "MPLBACKEND": "agg"}
-        await manager.start_kernel(extra_arguments=EXTRA_ARGUMENTS, env=variables)
-        client = manager.client()
-        self._waiting.append(Kernel(manager, client, asyncio.create_task(_make_ready(client))))
-
-
-async def _make_ready(client: AsyncKernelClient) -> None:
-    """Wait until the kernel answers, and have it import what every notebook imports."""
-    client.start_channels()
-    await client.wait_for_ready(timeout=START_SECONDS)
-    client.allow_stdin = False
-    client.execute(FIRST_CELL, silent=True, store_history=False)
+class Interrupted(PapermillException):  # type: ignore[misc]
+    """The operator or the system has stopped a notebook: nothing is to follow it."""
 
 
 class RunbookEngine(Engine):  # type: ignore[misc]
@@ -166,7 +82,8 @@ class RunbookEngine(Engine):  # type: ignore[misc]
         Raises
         ------
         PapermillException
-            A parameter is unknown or of the wrong type, or the notebook stopped before its end.
+            A parameter is unknown or of the wrong type, or the notebook stopped before its end; Interrupted where it
+            was stopped, be it after its last cell.
         """
         try:
             job = _Job.prepare(nb, output_path, options.get("execution_timeout"))
@@ -180,7 +97,8 @@ class RunbookEngine(Engine):  # type: ignore[misc]
                     own.run(_supervise(job, own, watch))
         except Stopped as stopped:
             job.close(stopped)
-            raise PapermillException(job.manager.masked(str(stopped))) from None
+            kind = Interrupted if stopped.outcome == INTERRUPTED else PapermillException
+            raise kind(job.manager.masked(str(stopped))) from None
         job.close(None)
         return job.manager.nb
 
@@ -239,6 +157,8 @@ class _Job:
     run: Run | None
     timeout: float
     hold: exclusive.Exclusion | None
+    before: int
+    """How many events the run had: another pass through the phase says nothing of this one."""
 
     @classmethod
     def prepare(cls, nb: Any, output_path: str | None, timeout: float | None) -> _Job:
@@ -260,7 +180,8 @@ class _Job:
             if nb.metadata.papermill.get(key):
                 nb.metadata.papermill[key] = Path(nb.metadata.papermill[key]).name
         limit = timeout or (env.limits.cell if env else CELL_SECONDS)
-        return cls(_Manager(nb, output_path, mask, env), phase, run, limit, hold)
+        before = len(run.events.read()) if run else 0
+        return cls(_Manager(nb, output_path, mask, env), phase, run, limit, hold, before)
 
     def close(self, stopped: Stopped | None) -> None:
         """End the phase's part of the record where the notebook itself did not come to it."""
@@ -269,7 +190,7 @@ class _Job:
         if self.run is None or self.phase is None:
             return
         number = self.phase.number
-        told = [event.name for event in self.run.events.read() if event.data.get("phase") == number]
+        told = [event.name for event in self.run.events.read()[self.before :] if event.data.get("phase") == number]
         if stopped is not None and told[-1:] != ["phase ended"]:
             if not told:
                 self.run.events.append("phase started", phase=number, notebook=self.phase.notebook)
@@ -329,7 +250,11 @@ async def _supervise(job: _Job, kernels: Kernels, watch: Watch | None) -> None:
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     manager = job.manager
     manager.notebook_start()
-    kernel = await kernels.take()
+    try:
+        kernel = await kernels.take()
+    except RuntimeError as error:
+        manager.notebook_complete()
+        raise Stopped("kernel died", f"the kernel could not be started: {error}") from error
     client = _Client(manager, kernel, job.timeout, watch)
     for number in previous:
         loop.add_signal_handler(number, client.stop)
@@ -348,6 +273,8 @@ async def _supervise(job: _Job, kernels: Kernels, watch: Watch | None) -> None:
         for number, handler in previous.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
+    # The signal may have come when the last cell had ended.
+    client.raise_if_stopping()
 
 
 async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
@@ -372,18 +299,18 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             if cell.cell_type != "code":
                 cell.metadata.papermill["status"] = self.nb_man.COMPLETED
                 continue
-            self._raise_if_stopping()
+            self.raise_if_stopping()
             self.nb_man.cell_start(cell, index)
             try:
                 await self.async_execute_cell(cell, index)
             except Exception as error:
                 self._fail(cell, index, "interrupted" if self._stopping else _reason(error))
-                self._raise_if_stopping()
+                self.raise_if_stopping()
                 if isinstance(error, CellExecutionError):
                     raise Stopped("failed", f"cell {index + 1} raised {error.ename}: {error.evalue}") from None
                 raise
             self.nb_man.cell_complete(cell, index)
-        self._raise_if_stopping()
+        self.raise_if_stopping()
 
     def stop(self) -> None:
         """Interrupt the running cell, so that its step can record itself; kill the kernel where it does not end."""
@@ -395,11 +322,11 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         await asyncio.sleep(INTERRUPT_SECONDS)
         await self.km.shutdown_kernel(now=True)
 
-    def _raise_if_stopping(self) -> None:
+    def raise_if_stopping(self) -> None:
+        """Raise Stopped where a signal has come."""
         if self._stopping is not None:
             self._stopping.cancel()
-            reason = "interrupted by the operator or the system (SIGINT or SIGTERM)"
-            raise Stopped("interrupted", reason) from None
+            raise Stopped(INTERRUPTED, "interrupted by the operator or the system (SIGINT or SIGTERM)") from None
 
     def _fail(self, cell: Any, index: int, reason: str) -> None:
         cell.metadata["runbook"] = {"stopped": reason}

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from runbook_lib import checklist, exclusive
 from runbook_lib import environment as environments
-from runbook_lib.actions import deployment, deployment_record
+from runbook_lib.actions import deployment_record
 from runbook_lib.checklist import ROLLBACK, Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RecordError
@@ -20,7 +20,7 @@ from runbook_lib.record.earlier import RESUMED
 from runbook_lib.record.events import Event
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.parameters import refuse_secrets
-from runbook_lib.record.summary import RunSummary, summarize
+from runbook_lib.record.summary import RunSummary, has_acted, rehearsed, summarize
 from runbook_lib.release import Release
 from runbook_lib.runner import Options
 from runbook_lib.step import Status
@@ -31,8 +31,8 @@ WRITERS = ("secrets.generate", "settings.apply")
 
 
 def release_of(environment: str, name: str) -> str:
-    """The tag that the run called `name` is for. Raises ConfigurationError where there is no such run."""
-    return str(archive.find(name, environment).events.read()[0].data["release"])
+    """The tag that the run called `name` is for. Raises ConfigurationError where no such run can be gone on with."""
+    return str(archive.find_open(name, environment).events.read()[0].data["release"])
 
 
 def resume(env: Environment, name: str, release: Release, options: Options) -> tuple[Run, tuple[Phase, ...]]:
@@ -112,7 +112,8 @@ def _reasons(env: Environment, summary: RunSummary) -> Iterator[str]:
     now = archive.notebooks()
     yield from (f"{name} has changed" for name in sorted(sources) if name in now and now[name] != sources[name])
     yield from (f"{name} is gone" for name in sorted(set(sources) - set(now)))
-    if ROLLBACK in [phase.phase.number for phase in summary.phases] or deployment_record.is_rolled_back(summary.run):
+    begun = ROLLBACK in [phase.phase.number for phase in summary.phases] and rehearsed(summary) is None
+    if begun or deployment_record.is_rolled_back(summary.run):
         yield "its deployment was rolled back"
     last = max(event.time for event in summary.run.events.read() if event.name.startswith(("run opened", "step ")))
     yield from _others(env, summary.run, last)
@@ -167,4 +168,4 @@ def _acted_since(events: Iterable[Event], time: str) -> bool:
     """Whether an action was carried out, even half, after `time` (ISO 8601, UTC)."""
     phases = {phase.number for phase in checklist.phases()}
     later = [event for event in events if event.time > time]
-    return any(deployment.has_acted(later, number) for number in phases)
+    return any(has_acted(later, number) for number in phases)

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from runbook_lib import checklist, exclusive
 from runbook_lib import environment as environments
 from runbook_lib import release as releases
-from runbook_lib.actions import deployment, rollback
-from runbook_lib.actions.rollback import Deployment
+from runbook_lib.actions import deployment, predecessor
+from runbook_lib.actions.predecessor import Deployment
 from runbook_lib.checklist import SIGN_OFF, Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, Unanswerable
@@ -23,7 +23,7 @@ from runbook_lib.record.archive import Run, Way
 from runbook_lib.record.earlier import RESUMED
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.parameters import refuse_secrets
-from runbook_lib.record.summary import PhaseSummary, RunSummary, summarize
+from runbook_lib.record.summary import PhaseSummary, RunSummary, has_acted, summarize
 from runbook_lib.release import Release
 from runbook_lib.review import derived, junit
 from runbook_lib.step import Status
@@ -139,13 +139,13 @@ def open_rollback(env: Environment, name: str, options: Options) -> tuple[Run, R
     """
     phases = (checklist.phase(checklist.ROLLBACK),)
     if not name:
-        release = _release_of(env, _to_take_back(lambda: rollback.newest(env.name)))
+        release = _release_of(env, _to_take_back(lambda: predecessor.newest(env.name)))
         return open_run(env, release, phases, options), release
     refuse_secrets(asdict(options), Mask().learn(env.secrets()))
     source = archive.find_open(name, env.name)
     if not deployment.has_begun(source):
         raise ConfigurationError(f"Run {source} has deployed nothing, so there is nothing to roll back.")
-    _to_take_back(lambda: rollback.deployment_of(source))
+    _to_take_back(lambda: predecessor.deployment_of(source))
     release = _release_of(env, source)
     hold = exclusive.alone(env, source.id)
     source.events.append(
@@ -201,9 +201,7 @@ def _run(
     watcher: Watcher,
     rollback_on_failure: bool,
 ) -> ExitCode:
-    import papermill  # noqa: F401  # first: it loads our engine by its entry point
-
-    from runbook_lib.engine import Kernels
+    from runbook_lib.kernels import Kernels
 
     outcome, failed = "broken", False
     try:
@@ -211,9 +209,9 @@ def _run(
 
             def carry_out(phase: Phase) -> str:
                 watcher.phase_started(phase)
-                _execute(run, phase, parameters(run, release, options, phase), kernels, watcher)
+                stopped = _execute(run, phase, parameters(run, release, options, phase), kernels, watcher)
                 watcher.phase_ended(summarize(run).phases[-1])
-                return _outcome(run)
+                return "interrupted" if stopped else _outcome(run)
 
             for phase in phases:
                 outcome = carry_out(phase)
@@ -272,7 +270,7 @@ def _stopped(outcome: str) -> str:
 def advice(run: Run) -> str:
     """What a person at the terminal has to know about rolling back; empty where there is nothing to say."""
     summary = summarize(run)
-    again = rollback.command_for(run)
+    again = predecessor.command_for(run)
     if summary.phases and summary.phases[-1].phase.number == checklist.ROLLBACK:
         if summary.outcome == "rolled back":
             return f"Rolled back. What happened and what was restored: {_post_mortem(summary)}"
@@ -298,13 +296,13 @@ def _only_planned(run: Run) -> bool:
     begun = [event.name == "phase started" and event.data["phase"] == checklist.ROLLBACK for event in events]
     newest = events[len(begun) - 1 - begun[::-1].index(True) :]
     planned = any(event.name == "step finished" and event.data["status"] == Status.PLANNED for event in newest)
-    return planned and not deployment.has_acted(newest, checklist.ROLLBACK)
+    return planned and not has_acted(newest, checklist.ROLLBACK)
 
 
 def _no_way_back(run: Run) -> str:
     """Why the deployment of `run` cannot be taken back, and what to do; empty where it can."""
     try:
-        rollback.deployment_of(run)
+        predecessor.deployment_of(run)
     except Unanswerable as error:
         return f"{error}; {error.remedy}"
     return ""
@@ -328,10 +326,14 @@ def parameters(run: Run, release: Release, options: Options, phase: Phase) -> di
     }
 
 
-def _execute(run: Run, phase: Phase, parameters: Mapping[str, Any], kernels: Any, watcher: Watcher) -> None:
+def _execute(run: Run, phase: Phase, parameters: Mapping[str, Any], kernels: Any, watcher: Watcher) -> bool:
+    """Run a phase's notebook; whether it was stopped from outside, for then nothing follows, whatever its gate said."""
     import papermill
     from papermill.exceptions import PapermillException
 
+    from runbook_lib.engine import Interrupted
+
+    before = len(run.events.read())
     run.set_aside(phase)
     try:
         papermill.execute_notebook(
@@ -344,9 +346,11 @@ def _execute(run: Run, phase: Phase, parameters: Mapping[str, Any], kernels: Any
             watch=watcher.result,
         )
     except PapermillException as error:
-        if not any(event.data.get("phase") == phase.number for event in run.events.read()):
+        if not any(event.data.get("phase") == phase.number for event in run.events.read()[before:]):
             run.events.append("phase started", phase=phase.number, notebook=phase.notebook)
             run.events.append("phase ended", phase=phase.number, outcome="broken", reason=str(error))
+        return isinstance(error, Interrupted)
+    return False
 
 
 def prepare_lab(run: Run, release: Release, phases: Sequence[Phase], options: Options) -> Path:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,8 @@ import pytest
 from runbook_lib import command
 from runbook_lib.errors import Unanswerable
 from runbook_lib.step import TAIL, reporting
+
+from .waiting import until
 
 
 def test_output_and_exit_code_are_kept():
@@ -36,10 +37,7 @@ def test_past_its_time_limit_the_whole_group_is_killed(tmp_path):
     )
     with pytest.raises(Unanswerable, match=r"did not end within 2 s; its last line: waiting"):
         command.run([sys.executable, "-c", script], timeout=2.0)
-    deadline = time.monotonic() + 5
-    while _alive(int(marker.read_text())):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not _alive(int(marker.read_text())))
 
 
 def _alive(pid: int) -> bool:

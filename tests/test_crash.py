@@ -1,6 +1,6 @@
 """Runs killed at random instants on the sandbox: the record stays true, and the run is brought to its end.
 
-Five crashes; ``CRASHES=50`` in the environment asks for more (tests/benchmarks/crash.py).
+One crash of each kind; ``CRASHES=50`` in the environment asks for more (tests/benchmarks/crash.py).
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from runbook_lib.record.verify import State
 from runbook_lib.sandbox.stack import Sandbox
 
 from .production import FIRST, by_another_name, data
+from .waiting import until
 
 RUNBOOK = Path(sys.executable).with_name("runbook")
 NAME = "sandbox-crashed"
 RELEASE = "v1.0.0"
-CRASHES = int(os.environ.get("CRASHES", "5"))
+CRASHES = int(os.environ.get("CRASHES", "3"))
 VICTIMS = ("runner", "kernels", "both")
 
 
@@ -109,15 +110,6 @@ def crash(instant: float, victim: str) -> Run | None:
         runner.kill()
         runner.wait(60)
     return run
-
-
-def until(look, seconds: float = 60.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"nothing within {seconds:g} s")
 
 
 @pytest.mark.parametrize("number", range(CRASHES))

@@ -14,6 +14,8 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillException
 
+from .waiting import until
+
 PARAMETERS = 'release = "v1"\ncount = 1'
 
 
@@ -104,7 +106,7 @@ def test_a_signal_leaves_no_cell_running(tmp_path, number):
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
-    wait_until(marker.exists, 30)
+    until(marker.exists)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
@@ -126,12 +128,3 @@ def test_results_reach_the_watcher(tmp_path):
     seen: list = []
     execute(write_notebook(tmp_path, cell), watch=seen.append)
     assert json.loads(json.dumps(seen)) == [{"status": "passed"}]
-
-
-def wait_until(condition, seconds):
-    import time
-
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)

@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from .waiting import until
 
 RUNBOOK = Path(sys.executable).with_name("runbook")
 
@@ -74,10 +75,7 @@ def test_a_service_that_fails_ends_with_exit_code_1(mini, server):
 
 def test_an_interrupt_keeps_what_was_measured(mini, server):
     with start("--duration", "60") as process:
-        deadline = time.monotonic() + 30
-        while server.asked < 50:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: server.asked >= 50)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 4, said

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from runbook_lib.runner import ExitCode, Options
 from runbook_lib.step import Finding, action
 
 from .test_runner import NEXT, SOUND, Silent, run, write_notebooks
+from .waiting import until
 
 RUNBOOK = Path(sys.executable).with_name("runbook")
 COUNTING = """\
@@ -311,15 +311,6 @@ phase.item("3.2", check("Waits")(wait)())"""
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert times(mini) == 1
     assert [(phase.phase.number, phase.outcome) for phase in summarize(opened).phases] == [(2, "passed"), (3, "passed")]
-
-
-def until(look, seconds: float = 60.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"nothing within {seconds:g} s")
 
 
 def alive(pid: int) -> bool:

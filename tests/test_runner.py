@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
@@ -18,6 +17,8 @@ from runbook_lib.home import Home
 from runbook_lib.record import archive, manifest
 from runbook_lib.record.summary import summarize
 from runbook_lib.runner import ExitCode
+
+from .waiting import until
 
 PROGRAMS = Path(sys.executable).parent
 PARAMETERS = 'environment = "mini"\nrelease = "v1"\nrun_id = ""\ndry_run = False\nconfirm = ""'
@@ -151,10 +152,7 @@ def test_a_signal_to_the_runner_closes_the_record(mini, number):
     write_notebooks(mini, {2: [SOUND[2][1], slow, "phase.gate()"]} | NEXT)
     command = [PROGRAMS / "runbook", "run", "mini", "--release", "v1", "--only", "2,3"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 60
-    while not marker.exists():
-        assert time.monotonic() < deadline, "the step never began"
-        time.sleep(0.05)
+    until(marker.exists)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == ExitCode.INTERRUPTED, output

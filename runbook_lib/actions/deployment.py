@@ -14,9 +14,9 @@ from runbook_lib.environment import Environment
 from runbook_lib.errors import Occupied, Unanswerable
 from runbook_lib.platforms import HalfDeployed, Image, Platform
 from runbook_lib.record.archive import Run
-from runbook_lib.record.events import Event
+from runbook_lib.record.summary import has_acted
 from runbook_lib.release import Release
-from runbook_lib.step import Finding, Kind, Status, Table, action, check
+from runbook_lib.step import Finding, Table, action, check
 
 PREVIOUS = "previous_release"
 DEPLOYED_AT = "deployed_at"
@@ -26,24 +26,6 @@ PHASE = 8
 def has_begun(run: Run) -> bool:
     """Whether an action of phase 8 has run, even half: from then on there is something to roll back."""
     return has_acted(run.events.read(), PHASE)
-
-
-def has_acted(events: Iterable[Event], phase: int) -> bool:
-    """Whether by `events` an action of `phase` has run, even half, and was not only planned."""
-    started: set[tuple[str, int]] = set()
-    for event in events:
-        data = event.data
-        if event.name not in ("step started", "step finished") or data["phase"] != phase or data["kind"] != Kind.ACTION:
-            continue
-        step = (data["item"], data["step"])
-        if event.name == "step finished" and data["status"] == Status.PLANNED:
-            started.discard(step)
-        elif event.name == "step finished" or step in started:
-            # Begun once more without an end: it was cut off.
-            return True
-        else:
-            started.add(step)
-    return bool(started)
 
 
 @action("Deploy {release} to staging")

@@ -7,7 +7,7 @@ from typing import Final
 
 from runbook_lib import checklist, pages
 from runbook_lib.actions import deployment
-from runbook_lib.actions.rollback import ROLLED_BACK
+from runbook_lib.actions.predecessor import ROLLED_BACK
 from runbook_lib.checklist import ROLLBACK, SIGN_OFF
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from runbook_lib import pages, platforms
 from runbook_lib import release as releases
-from runbook_lib.actions import rollback
-from runbook_lib.actions.rollback import Deployment
+from runbook_lib.actions.exchange import RESTORED
+from runbook_lib.actions.predecessor import ROLLED_BACK, Deployment, deployment_of
 from runbook_lib.checklist import ROLLBACK
 from runbook_lib.checks import database, http, logs
 from runbook_lib.environment import Environment
@@ -37,7 +37,7 @@ def write(env: Environment, run: Run) -> Finding:
     Unanswerable
         No run has recorded a deployment that could be taken back.
     """
-    found = rollback.deployment_of(run)
+    found = deployment_of(run)
     failing = list(_failing(found.run))
     page = pages.masked(_page(env, run, found, failing), Mask(home().root).learn(env.secrets()))
     return Finding(
@@ -126,7 +126,7 @@ def _failures(items: Iterable[Mapping[str, Any]]) -> Iterator[Section]:
 
 def _restored(run: Run) -> Iterator[str]:
     facts = Facts(run)
-    release, data = facts.get(rollback.ROLLED_BACK), facts.get(rollback.RESTORED)
+    release, data = facts.get(ROLLED_BACK), facts.get(RESTORED)
     yield f"Release: {release['from']} → {release['to']}" if release else "Release: not restored"
     if data is None:
         yield "Database: not restored; R.1.3 says why"

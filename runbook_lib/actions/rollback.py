@@ -3,151 +3,19 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
 from runbook_lib import platforms
 from runbook_lib import release as releases
 from runbook_lib.actions import backup
-from runbook_lib.actions.deployment import DEPLOYED_AT, PHASE, PREVIOUS, has_begun, what_runs
+from runbook_lib.actions.deployment import what_runs
+from runbook_lib.actions.exchange import exchange
+from runbook_lib.actions.predecessor import ROLLED_BACK, Deployment, deployment_of
 from runbook_lib.checks import backups, database, dumps, http
-from runbook_lib.checks.dumps import FACT, RollbackPoint
+from runbook_lib.checks.dumps import RollbackPoint
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
-from runbook_lib.record import archive
-from runbook_lib.record.archive import Facts, Run
-from runbook_lib.release import Release
-from runbook_lib.step import Finding, Table, action, check, progress
-
-if TYPE_CHECKING:
-    import psycopg
-
-ROLLED_BACK: Final = "rolled_back"
-RESTORED: Final = "restored_database"
-MAINTENANCE_DATABASE: Final = "postgres"
-"""Every server has it; databases are renamed from there."""
-SWAP_SECONDS: Final = 20.0
-ROWS: Final = ("table", "rows at the backup", "rows at the rollback", "written since", "rows restored")
-_POLL_SECONDS: Final = 0.2
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """What is taken back: the run that deployed, what ran before it, since when, and its rollback point."""
-
-    run: Run
-    previous: str
-    at: datetime
-    point: RollbackPoint | None
-
-
-def deployment_of(run: Run) -> Deployment:
-    """The deployment to take back: that of `run` where it has begun one, else the newest; see :func:`newest`.
-
-    Raises
-    ------
-    Unanswerable
-        What ran before the deployment is not on record; another run's word for it does not count.
-    """
-    return _begun_by(run) if has_begun(run) else newest(run.environment)
-
-
-def newest(environment: str) -> Deployment:
-    """The newest deployment that any run has begun.
-
-    Raises
-    ------
-    Unanswerable
-        No run has begun one, or what ran before it is not on record.
-    """
-    found = _deploying(environment)
-    if not found:
-        raise Unanswerable(
-            f"no run of {environment} has recorded a deployment and what ran before it",
-            remedy="there is nothing to go back to by the record: deploy a release that is known to be good",
-        )
-    return _begun_by(found[-1])
-
-
-def _begun_by(run: Run) -> Deployment:
-    """The deployment of `run`; what ran before may stand with an earlier run that did not finish the same release.
-
-    A deployment that went well is no such run: since then users have written, and its rollback point knows nothing
-    of that.
-    """
-    if (own := _deployment(run)) is not None:
-        return own
-    earlier = [each for each in _deploying(run.environment) if _order(each) < _order(run)]
-    for each in reversed(earlier):
-        if _release(each) != _release(run) or _finished(each):
-            break
-        if (found := _deployment(each)) is not None:
-            return replace(found, run=run)
-    raise Unanswerable(
-        f"run {run.id} has not recorded what ran before {_release(run)}: it ran already, or nothing did",
-        remedy=_further_back(earlier),
-    )
-
-
-def _further_back(runs: Sequence[Run]) -> str:
-    """What a person may do who wants to go back further than the newest deployment."""
-    older = next((found for each in reversed(runs) if (found := _deployment(each)) is not None), None)
-    mend = "mend what runs, or deploy a release that is known to be good"
-    if older is None:
-        return mend
-    return (
-        f"{mend}; only where what was written since {older.at:%Y-%m-%d %H:%M} UTC may be lost, go back to "
-        f"{older.previous}: {command_for(older.run)}"
-    )
-
-
-def command_for(run: Run) -> str:
-    """What a person types to take back the deployment of `run`, or the newest where `run` has begun none."""
-    words = ["runbook", "rollback", run.environment]
-    words += ["--run", run.id] if has_begun(run) else []
-    words += ["--confirm", run.environment] if run.events.read()[0].data["kind"] == "production" else []
-    return " ".join(words)
-
-
-def _deploying(environment: str) -> list[Run]:
-    """The runs that have begun a deployment, in the order in which they did."""
-    return sorted((run for run in archive.runs(environment) if has_begun(run)), key=_order)
-
-
-def _order(run: Run) -> tuple[datetime, str]:
-    events = run.events.read()
-    begun = [event.time for event in events if event.name == "step started" and event.data["phase"] == PHASE]
-    return datetime.fromisoformat(Facts(run).get(DEPLOYED_AT) or begun[0]), run.id
-
-
-def _release(run: Run) -> str:
-    return str(run.events.read()[0].data["release"])
-
-
-def _finished(run: Run) -> bool:
-    """Whether the deployment of `run` went well, or was taken back since."""
-    ended = [
-        event.data["outcome"]
-        for event in run.events.read()
-        if event.name == "phase ended" and event.data["phase"] == PHASE
-    ]
-    if "passed" in ended:
-        return True
-    taken_back = (Facts(each).get(ROLLED_BACK) for each in archive.runs(run.environment))
-    return any(fact["run"] == run.id for fact in taken_back if fact)
-
-
-def _deployment(run: Run) -> Deployment | None:
-    facts = dict(Facts(run))
-    if PREVIOUS not in facts or not has_begun(run):
-        return None
-    point = RollbackPoint(**facts[FACT]) if FACT in facts else None
-    return Deployment(run, facts[PREVIOUS], datetime.fromisoformat(facts[DEPLOYED_AT]), point)
+from runbook_lib.record.archive import Run
+from runbook_lib.step import Finding, action, check, progress
 
 
 @action("Start the release that ran before")
@@ -250,7 +118,7 @@ def restore_database(env: Environment, run: Run) -> Finding:
             expected=f"{found.point.file} as it was taken",
             remedy=f"nothing was touched; {_by_hand(env, wanted, found.point)}",
         )
-    return backup.lack_of_space(env) or _exchange(env, release, found.point, live, name)
+    return backup.lack_of_space(env) or exchange(env, release, found.point, live, name)
 
 
 def _by_hand(env: Environment, wanted: str | None, unfit: RollbackPoint | None = None) -> str:
@@ -284,166 +152,6 @@ def _unfit(env: Environment, point: RollbackPoint, name: str) -> list[str]:
     if dumped is None or dumped[1] != name:
         found.insert(0, f"it is a dump of the database {dumped[1] if dumped else '?'}, the live one is {name}")
     return found
-
-
-def _exchange(env: Environment, release: Release, point: RollbackPoint, live: str | None, name: str) -> Finding:
-    """Restore beside the live database, keep what the live one holds, and let the two change places."""
-    expected = {"revision": point.revision, "rows": dict(point.tables)}
-    platform = platforms.connect(env)
-    # Only on the live database's own server can the two change names, whatever restore tests are done on.
-    beside = env.model_copy(update={"backup": env.backup.model_copy(update={"scratch": None})})
-    # The scratch name is dropped at the end; by then the restored database has the live one's.
-    with backup.scratch_copy(beside, point) as address:
-        with database.connected(env, address) as connection:
-            restored = {"revision": database.revision(connection), "rows": database.row_counts(connection)}
-            given = _properties(connection)
-        if restored != expected:
-            return Finding(False, restored, expected, "the dump does not hold what it should; nothing was touched")
-        with database.connected(env) as connection:
-            lost = sorted(_properties(connection) - given)
-        platform.down()
-        try:
-            kept, roles = _keep(env, release)
-            aside = _swap(env, name, _name(address))
-        except BaseException:
-            # The live database is as it was; the release is worth more on it than down. What stood in the way of the
-            # exchange is what is told, even where the release does not start on that database; R.2.1 sees that.
-            with suppress(Unanswerable):
-                platform.up(release)
-            raise
-    try:
-        platform.up(release)
-    except Unanswerable as error:
-        raise Unanswerable(
-            f"the database is restored, the old one kept as {aside} and in {kept.file}; but {error.reason}",
-            remedy=error.remedy,
-        ) from error
-    rows = _written(point.tables, kept.tables)
-    return Finding(
-        ok=True,
-        observed={
-            "revision before": live,
-            "revision": point.revision,
-            "restored from": point.file,
-            "rows written since the backup": sum(max(0, more) for _, _, _, more, _ in rows),
-            "kept in the dump": kept.file,
-            "SHA-256 of the dump": kept.sha256,
-            "old database kept as": aside,
-            "roles whose grants are to be given again": roles or "none",
-            "to be set again by hand, as the old database has it": lost or "none",
-        },
-        expected=f"revision {point.revision}; what was written since the backup kept in a dump",
-        tables=(Table(ROWS, rows),),
-        facts={RESTORED: {"from": point.file, "kept": kept.file, "old database": aside}},
-    )
-
-
-def _properties(connection: psycopg.Connection[Any]) -> set[str]:
-    """What is set on the connected database itself, which no dump of its contents holds.
-
-    Settings are told by their names alone, for a value may be a secret.
-    """
-    rows = connection.execute(
-        """
-        SELECT CASE setrole WHEN 0 THEN 'ALTER DATABASE' ELSE 'ALTER ROLE ' || setrole::regrole || ' IN DATABASE' END
-               || ' … SET ' || split_part(setting, '=', 1)
-        FROM pg_db_role_setting, unnest(setconfig) AS setting, pg_database AS d
-        WHERE setdatabase = d.oid AND datname = current_database()
-        UNION ALL
-        SELECT 'privileges on the database: '
-               || array(SELECT unnest(coalesce(datacl, acldefault('d', datdba)))::text ORDER BY 1)::text
-        FROM pg_database WHERE datname = current_database()
-        UNION ALL
-        SELECT 'connection limit of the database: ' || datconnlimit FROM pg_database WHERE datname = current_database()
-        UNION ALL
-        SELECT 'privileges on the schema ' || nspname || ': '
-               || array(SELECT unnest(coalesce(nspacl, acldefault('n', nspowner)))::text ORDER BY 1)::text
-        FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-        """
-    ).fetchall()
-    return {row[0] for row in rows}
-
-
-def _keep(env: Environment, release: Release) -> tuple[RollbackPoint, list[str]]:
-    """Dump what the live database holds now; and the roles, other than its owner, that may read or write there."""
-    kept = backup.take(env, f"{release}-before-rollback")
-    damaged = dumps.faults(env, kept)
-    if damaged:
-        raise Unanswerable(
-            f"the dump of what was written since the backup is not sound: {'; '.join(damaged)}",
-            remedy="see the backup folder's disk; the database is as it was",
-        )
-    with database.connected(env) as connection:
-        rows = connection.execute(
-            "SELECT DISTINCT pg_get_userbyid(grants.grantee)::text FROM pg_class, aclexplode(relacl) AS grants "
-            "WHERE relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema') "
-            "AND grants.grantee NOT IN (0, relowner) ORDER BY 1"
-        ).fetchall()
-    return kept, [row[0] for row in rows]
-
-
-def _written(
-    before: Mapping[str, int], now: Mapping[str, int]
-) -> tuple[tuple[str, int | None, int, int, int | None], ...]:
-    """For each table: rows at the backup, rows now, how many more, rows restored.
-
-    A table of the new schema's own has no backup, and is gone with it.
-    """
-    return tuple(
-        (name, before.get(name), rows, rows - before[name] if name in before else 0, before.get(name))
-        for name, rows in sorted((dict.fromkeys(before, 0) | dict(now)).items())
-    )
-
-
-def _name(address: str) -> str:
-    return unquote(urlsplit(address).path.removeprefix("/"))
-
-
-def _swap(env: Environment, live: str, restored: str) -> str:
-    """Let the database `restored` take the name `live`; gives the name under which the old one is kept.
-
-    Raises
-    ------
-    Unanswerable
-        The role may not, or others stay connected.
-    """
-    import psycopg
-
-    # A name may have 63 bytes.
-    aside = f"{live[:30]}_before_rollback_{datetime.now(UTC):%Y%m%d_%H%M%S}"
-    deadline = time.monotonic() + SWAP_SECONDS
-    with database.connected(env, database.with_database(database.url(env), MAINTENANCE_DATABASE)) as connection:
-        while True:
-            try:
-                _rename(connection, live, restored, aside)
-                return aside
-            except psycopg.errors.ObjectInUse as error:
-                if time.monotonic() >= deadline:
-                    raise Unanswerable(
-                        f"the database {live} is in use: {error}",
-                        remedy="end who is connected to it, then roll back again; the database is as it was",
-                    ) from error
-            except psycopg.Error as error:
-                raise Unanswerable(
-                    f"the databases could not change names: {error}",
-                    remedy=f"the role must own {live} and have CREATEDB; the database is as it was",
-                ) from error
-            progress(f"waiting for the last connection to {live} to end")
-            time.sleep(_POLL_SECONDS)
-
-
-def _rename(connection: psycopg.Connection[Any], live: str, restored: str, aside: str) -> None:
-    """End the role's connections to both, and rename them in one transaction: both or neither."""
-    from psycopg import sql
-
-    connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s) AND usename = current_user",
-        ([live, restored],),
-    )
-    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-    with connection.transaction():
-        connection.execute(rename.format(sql.Identifier(live), sql.Identifier(aside)))
-        connection.execute(rename.format(sql.Identifier(restored), sql.Identifier(live)))
 
 
 @check("The schema is the one that the previous release expects")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from runbook_lib import platforms
+from runbook_lib.checks.watching import Watching
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unresolved
 
@@ -31,27 +30,11 @@ class Use:
 
 
 @dataclass
-class Watch:
-    """Looks at the services' processes in a thread of its own for as long as a ``with`` block runs.
+class Watch(Watching):
+    """Looks at the services' processes; where they cannot be looked at there is no use to be seen."""
 
-    What cannot be looked at disturbs nothing: then there is no use to be seen.
-    """
-
-    env: Environment
     _times: list[float] = field(default_factory=list)
     _used: dict[str, list[float]] = field(default_factory=dict)
-    _ended: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _watch(self) -> None:
         roots = services(self.env)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from runbook_lib.checks import database
-from runbook_lib.environment import Environment
+from runbook_lib.checks.watching import Watching
 from runbook_lib.errors import Unanswerable
 
 if TYPE_CHECKING:
@@ -49,28 +47,12 @@ class Sessions:
 
 
 @dataclass
-class Watch:
-    """Samples the sessions in a thread of its own for as long as a ``with`` block runs.
+class Watch(Watching):
+    """Samples the sessions; of a database that cannot be watched, :meth:`seen` says so afterwards."""
 
-    A database that cannot be watched does not disturb the block; :meth:`seen` says so afterwards.
-    """
-
-    env: Environment
     _rows: list[tuple[float, ...]] = field(default_factory=list)
     _maximum: int = 0
     _stopped_by: Exception | None = None
-    _ended: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _watch(self) -> None:
         import psycopg

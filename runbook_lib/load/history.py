@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from statistics import median
 from typing import Any, Final
 
@@ -54,9 +55,16 @@ class Summary:
             errors=seen.errors,
         )
 
+    @property
+    def measured(self) -> bool:
+        """Whether it has all of its numbers: a test that was stopped in its ramp has none to compare."""
+        names = ("rate", "sustained", "p50", "p95", "p95_low", "p95_high", "p99", "errors")
+        numbers = [getattr(self, name) for name in names]
+        return all(isinstance(each, int | float) and isfinite(each) for each in numbers)
+
     def fact(self) -> dict[str, Any]:
-        """As it is kept with the step's facts."""
-        return {FACT: {name: _short(value) for name, value in asdict(self).items()}}
+        """As it is kept with the step's facts; nothing is where nothing was measured."""
+        return {FACT: {name: _short(value) for name, value in asdict(self).items()}} if self.measured else {}
 
     def like(self, other: Summary) -> bool:
         """Whether both put the same load on the service, so that their numbers can be compared."""
@@ -91,11 +99,12 @@ def earlier(environment: str, item: str, like: Summary) -> tuple[tuple[str, Summ
 
 
 def read(fact: Mapping[str, Any] | None) -> Summary | None:
-    """None of what another version of the kit has written."""
+    """None of what another version of the kit has written, or of a test that measured nothing."""
     try:
-        return Summary(**{**(fact or {}), "calls": tuple((fact or {})["calls"])})
+        found = Summary(**{**(fact or {}), "calls": tuple((fact or {})["calls"])})
     except (TypeError, KeyError):
         return None
+    return found if found.measured else None
 
 
 def regression(now: Summary, before: Sequence[Summary]) -> str:
@@ -105,7 +114,7 @@ def regression(now: Summary, before: Sequence[Summary]) -> str:
     at least, and above their median by more than :data:`SLOWER`.
     """
     last = before[-COMPARED:]
-    if len(last) < 2:
+    if len(last) < 2 or not now.measured:
         return ""
     usual = median(one.p95 for one in last)
     if now.p95_low <= max(one.p95_high for one in last) or now.p95 <= SLOWER * usual:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,8 @@ CODES: Final = (
 )
 """k6's error codes (https://grafana.com/docs/k6/latest/javascript-api/error-codes/); the first that fits counts."""
 MOST_NAMES: Final = 255
+LONGEST_LINE: Final = 1 << 20
+"""Bytes."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def read(points: Path, profile: Profile, *, own_script: bool) -> Points:
     import pandas as pd
 
     try:
+        _drop_torn_line(points)
         rows = pd.read_csv(points, usecols=list(COLUMNS), dtype=COLUMNS, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise _nothing() from error
@@ -75,7 +79,7 @@ def read(points: Path, profile: Profile, *, own_script: bool) -> Points:
     if "http_req_duration" not in by_metric:
         raise _nothing()
     # k6 writes one line per metric and request, always in the same order, so that they go side by side; of an
-    # interrupted test the last may be torn.
+    # interrupted test the last request may lack some.
     names = ("http_req_duration", "http_req_blocked", "http_req_receiving")
     whole = min(len(by_metric[name]) for name in names)
     took, blocked, receiving = (by_metric[name]["metric_value"].to_numpy()[:whole] / 1000.0 for name in names)
@@ -98,6 +102,14 @@ def read(points: Path, profile: Profile, *, own_script: bool) -> Points:
         len(checks),
         int((checks == 0).sum()),
     )
+
+
+def _drop_torn_line(points: Path) -> None:
+    """Take away what stands behind the last whole line, as an interrupted test leaves it."""
+    with points.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        tail_at = file.seek(max(0, size - LONGEST_LINE))
+        file.truncate(tail_at + file.read().rfind(b"\n") + 1)
 
 
 def _nothing() -> Unanswerable:

@@ -98,7 +98,8 @@ class WorkerProcess:
             said = json.loads(lines[-1])
             return Report(**{**said, "notes": tuple(said["notes"])})
         except (ValueError, TypeError, KeyError):
-            return Report(problem=lines[-1] or "it said nothing")
+            silent = lines[-1] in ("", READY)
+            return Report(problem="it was ended, or ended, without a report" if silent else lines[-1])
 
     def report(self) -> Report:
         """What it reported in the end. Raises Unanswerable where it broke."""

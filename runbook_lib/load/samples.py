@@ -148,7 +148,7 @@ class Samples:
         columns = {name: np.ascontiguousarray(self.rows[name]) for name, _ in FIELDS}
         named = {"outcome": [outcome.text for outcome in Outcome], "call": list(titles)}
         for name, texts in named.items():
-            columns[name] = pa.DictionaryArray.from_arrays(columns[name].astype("int8"), texts)
+            columns[name] = pa.DictionaryArray.from_arrays(columns[name].astype("int16"), texts)
         content = io.BytesIO()
         table = pa.table(columns).replace_schema_metadata({HELD: json.dumps([list(span) for span in held])})
         # Streams of bytes: numbers that are measured differ in their last bytes alone, and take half the room so.

@@ -113,6 +113,7 @@ class Compose:
                 remedy="build and tag its images first (6.2, 6.3)",
             )
         document = file.pinned(self.settings.project, release.tag)
+        self._remove_never_started()
         before = {one.name: one.started for one in self.services()}
         words = ["-f", "-", "up", "-d", "--no-build"]
         completed = self._compose(release, words, document, self.settings.start_seconds)
@@ -120,6 +121,14 @@ class Compose:
             ill = [one.name for one in self.services() if not one.well] if _cause(completed) is None else ()
             raise _failed(completed, "up", self._told(ill))
         self._wait(before)
+
+    def _remove_never_started(self) -> None:
+        """What an engine that died had created only: it may not be able to start that any more, and nothing is in it."""
+        with engine.answering() as client:
+            for name, container in engine.containers(client, self.settings.project).items():
+                if container.status == "created":
+                    progress(f"removing {name}, which was created and never started")
+                    container.remove(force=True)
 
     def down(self) -> None:
         """Stop the containers whose images are built from a release, and keep everything else."""

@@ -17,7 +17,7 @@ from runbook_lib.record.earlier import RESUMED
 from runbook_lib.record.events import Event
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import Waived
-from runbook_lib.record.summary import ATTESTED, WAIVED, RunSummary, summarize
+from runbook_lib.record.summary import ATTESTED, WAIVED, RunSummary, rehearsed, summarize
 from runbook_lib.step import Evidence, Finding, Kind, Status
 
 APPROVED = "approval given"
@@ -138,11 +138,13 @@ def waived(data: Mapping[str, Any]) -> Waived:
 def unsettled(summary: RunSummary) -> dict[str, str]:
     """The items that stand in the way of a seal, each with its status; sign-off's own are not among them."""
     signed = {item.id for phase in checklist.phases() for item in phase.items if item.role}
+    planned = rehearsed(summary)
+    aside = signed | {item.id for item in (planned.items if planned else ())}
     settled = (Status.PASSED, Status.SKIPPED, Status.WAIVED)
     return {
         id: str(item["status"])
         for id, item in summary.items.items()
-        if id not in signed and item["status"] not in settled
+        if id not in aside and item["status"] not in settled
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from runbook_lib.record.masking import Finder
+from runbook_lib.record.finder import Finder
 
 PIECE = 1 << 20
 """Bytes read at once."""

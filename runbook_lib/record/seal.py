@@ -15,7 +15,7 @@ from runbook_lib.record.attestation import unsettled, waived
 from runbook_lib.record.keys import Trust
 from runbook_lib.record.manifest import Chain, Witness
 from runbook_lib.record.masking import Mask
-from runbook_lib.record.summary import RunSummary, count, summarize
+from runbook_lib.record.summary import RunSummary, count, rehearsed, summarize
 from runbook_lib.step import Status
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ def _unfinished(summary: RunSummary) -> Iterator[str]:
         if number not in ran and number != checklist.ROLLBACK:
             mend = f"runbook run {summary.run.environment} --resume {summary.run.id}"
             yield f"phase {number} was to run and has not: {mend}"
+    planned = rehearsed(summary)
     for phase in summary.phases:
+        if phase.phase == planned:
+            continue
         if phase.outcome not in SPOKEN:
             yield f"phase {phase.phase.number} is {phase.outcome}: resume the run, or run that phase again"
         missing = [item.id for item in phase.phase.items if item.id not in summary.items]

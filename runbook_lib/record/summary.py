@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from runbook_lib import checklist
 from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.record.archive import Run
 from runbook_lib.record.events import Event
-from runbook_lib.step import Status
+from runbook_lib.step import Kind, Status
 
 ATTESTED = "person attested"
 WAIVED = "item waived"
@@ -107,6 +107,31 @@ def _fold(run: Run, events: tuple[Event, ...]) -> RunSummary:
         closed=closed,
         sealed=sealed,
     )
+
+
+def has_acted(events: Iterable[Event], phase: int) -> bool:
+    """Whether by `events` an action of `phase` has run, even half, and was not only planned."""
+    started: set[tuple[str, int]] = set()
+    for event in events:
+        data = event.data
+        if event.name not in ("step started", "step finished") or data["phase"] != phase or data["kind"] != Kind.ACTION:
+            continue
+        step = (data["item"], data["step"])
+        if event.name == "step finished" and data["status"] == Status.PLANNED:
+            started.discard(step)
+        elif event.name == "step finished" or step in started:
+            # Begun once more without an end: it was cut off.
+            return True
+        else:
+            started.add(step)
+    return bool(started)
+
+
+def rehearsed(summary: RunSummary) -> checklist.Phase | None:
+    """The rollback, where it was only planned beside other phases: it then says nothing of the run."""
+    alone = {phase.phase.number for phase in summary.phases} <= {checklist.ROLLBACK}
+    acted = has_acted(summary.run.events.read(), checklist.ROLLBACK)
+    return None if alone or acted else checklist.phase(checklist.ROLLBACK)
 
 
 def _settle(items: dict[str, Any], id: str, tolerated: str, status: Status, **word: Any) -> None:

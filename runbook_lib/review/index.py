@@ -167,9 +167,9 @@ def _ask(parameters: dict[str, str | int], *queries: str) -> list[list[tuple[Any
     import sqlite3
 
     path = home().outputs / NAME
-    path.parent.mkdir(exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        try:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(f"{path}.lock"):
             try:
                 return _answers(path, parameters, queries)
             except sqlite3.DatabaseError as error:
@@ -178,8 +178,8 @@ def _ask(parameters: dict[str, str | int], *queries: str) -> list[list[tuple[Any
                 for suffix in ("", "-journal"):
                     Path(f"{path}{suffix}").unlink(missing_ok=True)
                 return _answers(path, parameters, queries)
-        except sqlite3.DatabaseError as error:
-            raise RecordError(f"{path}: the index cannot be brought up to date: {error}") from error
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise RecordError(f"{path}: the index cannot be brought up to date: {error}") from error
 
 
 def _to_blame(error: sqlite3.DatabaseError) -> bool:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from runbook_lib import platforms
-from runbook_lib.actions import backup, rollback
+from runbook_lib.actions import backup, exchange, predecessor, rollback
 from runbook_lib.checks import database, dumps
 from runbook_lib.environment import Secret
 from runbook_lib.errors import Unanswerable
@@ -170,7 +170,7 @@ def test_what_stood_in_the_way_is_told_where_the_release_does_not_start_either(l
 
     used, recorded = Particular(live), deployed()
     monkeypatch.setattr(platforms, "connect", lambda env: used)
-    monkeypatch.setattr(rollback, "_rename", refuse)
+    monkeypatch.setattr(exchange, "_rename", refuse)
     with pytest.raises(Unanswerable, match="could not change names"):
         rollback.restore_database(live, recorded).run()
     assert holds(live) == MOVED
@@ -195,7 +195,7 @@ def test_a_first_deployment_and_a_planned_one_are_none_to_take_back(live, record
     record(live).deployed(previous=None)
     record(live).deployed(status="planned")
     with pytest.raises(Unanswerable, match=r"has not recorded what ran before v1\.0\.0"):
-        rollback.newest(live.name)
+        predecessor.newest(live.name)
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_a_failed_redeployment_is_not_taken_back_to_what_an_older_deployment_rep
     older.deployed("v0.9.0", deployed_at="2026-01-01T00:00:00+00:00")
     older.run.events.append("phase ended", phase=8, outcome="passed", reason="")
     again.deployed(None, deployed_at="2026-01-15T00:00:00+00:00")
-    for find in (lambda: rollback.deployment_of(again.run), lambda: rollback.newest(again.run.environment)):
+    for find in (lambda: predecessor.deployment_of(again.run), lambda: predecessor.newest(again.run.environment)):
         with pytest.raises(Unanswerable, match=f"run {again.run.id} has not recorded what ran before") as caught:
             find()
         assert f"--run {older.run.id}" in caught.value.remedy
@@ -222,7 +222,7 @@ def test_what_ran_before_an_unfinished_deployment_of_the_same_release_is_carried
     unfinished.deployed("v0.9.0", deployed_at="2026-01-01T00:00:00+00:00")
     again.deployed(None, deployed_at="2026-01-01T00:10:00+00:00")
     once_more.deployed(None, deployed_at="2026-01-01T00:20:00+00:00")
-    found = rollback.deployment_of(once_more.run)
+    found = predecessor.deployment_of(once_more.run)
     assert (found.run, found.previous) == (once_more.run, "v0.9.0")
 
 
@@ -233,7 +233,7 @@ def test_what_was_taken_back_already_is_not_carried_over(of_its_own):
     own.phase(90)
     own.step(90, "R.1.2", "p", kind="action", facts={"rolled_back": {"run": unfinished.run.id, "from": "", "to": ""}})
     with pytest.raises(Unanswerable, match="has not recorded what ran before"):
-        rollback.deployment_of(again.run)
+        predecessor.deployment_of(again.run)
 
 
 def test_another_releases_unfinished_deployment_is_not_carried_over(env, named, record):
@@ -242,15 +242,15 @@ def test_another_releases_unfinished_deployment_is_not_carried_over(env, named, 
     other.deployed("v1.0.1-broken", deployed_at="2026-01-01T00:00:00+00:00")
     again.deployed(None, deployed_at="2026-01-01T00:10:00+00:00")
     with pytest.raises(Unanswerable, match="has not recorded what ran before"):
-        rollback.deployment_of(again.run)
+        predecessor.deployment_of(again.run)
 
 
 def test_the_runs_own_deployment_counts_else_the_newest(live, record):
     old, new, own = record(live), record(live), record(live)
     old.deployed("v1.0.0", deployed_at="2026-01-01T00:00:00+00:00")
     new.deployed("v0.9.0", deployed_at="2026-02-01T00:00:00+00:00")
-    assert rollback.deployment_of(old.run).previous == "v1.0.0"
-    assert rollback.deployment_of(own.run).run == new.run
+    assert predecessor.deployment_of(old.run).previous == "v1.0.0"
+    assert predecessor.deployment_of(own.run).run == new.run
 
 
 def test_the_version_that_ran_before_answers(env, named, record):
@@ -419,8 +419,8 @@ def test_databases_that_cannot_change_names(live, deployed, platform, monkeypatc
         raise fault
 
     used, recorded, before = platform(), deployed(), databases(live)
-    monkeypatch.setattr(rollback, "_rename", refuse)
-    monkeypatch.setattr(rollback, "SWAP_SECONDS", 0.0)
+    monkeypatch.setattr(exchange, "_rename", refuse)
+    monkeypatch.setattr(exchange, "SWAP_SECONDS", 0.0)
     with pytest.raises(Unanswerable, match=sentence):
         rollback.restore_database(live, recorded).run()
     assert used.done == ["down", "up v0.9.0"]
@@ -431,10 +431,10 @@ def test_databases_that_cannot_change_names(live, deployed, platform, monkeypatc
 def test_both_names_change_or_neither(live):
     name = psycopg.conninfo.conninfo_to_dict(database.url(live))["dbname"]
     with (
-        database.connected(live, other(live, rollback.MAINTENANCE_DATABASE)) as connection,
+        database.connected(live, other(live, exchange.MAINTENANCE_DATABASE)) as connection,
         pytest.raises(psycopg.errors.InvalidCatalogName),
     ):
-        rollback._rename(connection, name, "no_such_database", f"{name}_before")
+        exchange._rename(connection, name, "no_such_database", f"{name}_before")
     assert holds(live) == ("0001", 100)
 
 

@@ -1,7 +1,6 @@
 import socket
 import stat
 import subprocess
-import time
 
 import psycopg
 import pytest
@@ -12,6 +11,8 @@ from runbook_lib.environment import Dotenv
 from runbook_lib.errors import Unanswerable
 from runbook_lib.sandbox import postgres
 from runbook_lib.sandbox.layout import INNER, Stack
+
+from ..waiting import until
 
 PASSWORD = "a-Fg93kLmQ0zX7pT2vB5nR8sW1yD4hJ6"
 KEY = "Zx81kq-LmPo93_hTyUv5NbRw2sQe7GdJ4cAfVi6XtYo"
@@ -28,19 +29,12 @@ def server(tmp_path_factory):
     with subprocess.Popen(postgres.server(stack, port), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
             place = f"{INNER}:{port}/{postgres.ROLE}"
-            wait_for(f"postgresql://{postgres.ROLE}:{PASSWORD}@{place}")
+            until(lambda: accepts(f"postgresql://{postgres.ROLE}:{PASSWORD}@{place}"))
             yield place
         finally:
             process.terminate()
             log = process.communicate()[0].decode()
     assert "ALTER ROLE" not in log
-
-
-def wait_for(address):
-    deadline = time.monotonic() + 30
-    while not accepts(address):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def accepts(address):
@@ -131,7 +125,7 @@ def test_a_password_that_cannot_be_proved_is_taken_back(own):
         secrets.generate(own).run()
     assert own.dotenv.file.read_bytes() == before
     assert [path.name for path in own.dotenv.file.parent.iterdir()] == [".env"]
-    wait_for(address_in(own.dotenv.file))
+    until(lambda: accepts(address_in(own.dotenv.file)))
 
 
 @pytest.mark.parametrize("url", ["", "sqlite:///app.db", "postgresql://twiga_scan:wrong@{server}"])

@@ -1,4 +1,4 @@
-"""Fifty runs killed at random instants, each brought to its end: tests/test_crash.py, ten times as often.
+"""Fifty runs killed at random instants, each brought to its end, as tests/test_crash.py does with three.
 
 Run by hand, on a machine with half an hour to spare: ``python tests/benchmarks/crash.py``. Prints the seeds.
 """

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from datetime import UTC, datetime
 
 import psycopg
@@ -13,6 +12,8 @@ from hypothesis import strategies as st
 from runbook_lib.checks import database, database_performance, load
 from runbook_lib.environment import Secret
 from runbook_lib.errors import Unanswerable
+
+from ..waiting import until
 
 SLOW = """\
 2026-03-01 12:00:00.000 UTC [9] app@db LOG:  duration: 1500.250 ms  statement: SELECT *
@@ -208,10 +209,8 @@ def test_queries_execute_on_the_sandbox(env):
 
 def test_a_stuck_session_fails(env):
     with idle_in_transaction(env):
-        deadline = time.monotonic() + 5
-        while (finding := database_performance.executing(env).run()).ok and time.monotonic() < deadline:
-            time.sleep(0.1)
-    assert not finding.ok
+        until(lambda: not database_performance.executing(env).run().ok)
+        finding = database_performance.executing(env).run()
     assert finding.observed["idle in a transaction above 1 s"] == 1
 
 

@@ -3,12 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from runbook_lib.checks import load, processors
+
+from ..waiting import until
 
 BUSY = "import os\nme, parent = os.getpid(), os.fork()\nwhile parent or os.getppid() == me: pass"
 """Keeps two processes busy: itself, and a child that ends with it."""
@@ -16,10 +17,7 @@ BUSY = "import os\nme, parent = os.getpid(), os.fork()\nwhile parent or os.getpp
 
 def test_a_process_is_charged_with_what_its_children_use():
     with subprocess.Popen([sys.executable, "-c", BUSY]) as busy:
-        deadline = time.monotonic() + 30
-        while processors.used({"busy": busy.pid})["busy"] < 0.5:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: processors.used({"busy": busy.pid})["busy"] >= 0.5)
         fields = Path(f"/proc/{busy.pid}/stat").read_text().rpartition(")")[2].split()
         own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         assert processors.used({"busy": busy.pid})["busy"] > own + 0.1
@@ -50,10 +48,7 @@ def test_use_is_told_in_processors(at, monkeypatch):
     monkeypatch.setattr(processors, "used", lambda roots: {"backend": next(looks)})
     monkeypatch.setattr(processors, "POLL_SECONDS", 0.2)
     with processors.Watch(at("http://127.0.0.1:1")) as watch:
-        deadline = time.monotonic() + 10
-        while len(watch._times) < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: len(watch._times) >= 3)
     use = watch.seen()
     assert use is not None
     assert use.cores["backend"][0] * (use.seconds[0]) == pytest.approx(0.4)

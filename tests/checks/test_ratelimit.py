@@ -11,7 +11,7 @@ import pytest
 from runbook_lib.checks import ratelimit
 from runbook_lib.errors import NotApplicable, Unanswerable
 
-LIMIT, WINDOW = 10, 0.6
+LIMIT, WINDOW = 10, 1.5
 
 
 class Limiter:

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import typer
 from runbook_lib.cli import app
 
 from ..jupyterlab import end
+from ..waiting import until
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 RUNBOOK = Path(sys.executable).with_name("runbook")
@@ -40,23 +40,13 @@ def test_lab_opens_jupyterlab_on_the_runs_own_copies(mini, kit, tmp_path):
     command = [RUNBOOK, "lab", "mini", "--release", "v1"]
     with subprocess.Popen(command, env={**os.environ, **folders}) as lab:
         try:
-            page = eventually(lambda: visited.read_text() if visited.exists() else None)
+            page = until(lambda: visited.read_text() if visited.exists() else None)
             found = re.search(r"(http://\S+)/lab/tree/01_environment_configuration.ipynb\?token=(\w+)", page)
             assert found is not None, page
             listed = httpx.get(f"{found[1]}/api/contents", params={"token": found[2]}).json()["content"]
         finally:
             end(lab)
     assert {"01_environment_configuration.ipynb", "90_rollback.ipynb", "events.jsonl"} <= {e["path"] for e in listed}
-
-
-def eventually(look, seconds=60.0):
-    """What `look` gives as soon as it gives something."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if (found := look()) is not None:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"nothing within {seconds:g} s")
 
 
 def test_the_readme_shows_the_help_as_it_is():

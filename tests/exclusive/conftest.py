@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ from runbook_lib.environment import Environment
 from runbook_lib.home import Home
 from runbook_lib.sandbox import postgres
 from runbook_lib.sandbox.layout import Stack
+
+from ..waiting import until
 
 PROGRAMS = Path(sys.executable).parent
 PASSWORD = "the-locks-own-password"
@@ -68,15 +69,6 @@ class Server:
         return psycopg.connect(self.url, autocommit=True, **options)
 
 
-def eventually(look: Callable[[], object], seconds: float = 60.0):
-    """What `look` gives as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s"
-        time.sleep(0.02)
-    return found
-
-
 @contextmanager
 def serving(address: str, port: int, within: Sequence[str] = ()) -> Iterator[Server]:
     """PostgreSQL on `address`, its command preceded by `within`; open to the application's role from everywhere."""
@@ -91,7 +83,7 @@ def serving(address: str, port: int, within: Sequence[str] = ()) -> Iterator[Ser
     with log.open("wb") as output:
         process = subprocess.Popen([*within, *command], stdout=output, stderr=output, cwd="/")
     try:
-        eventually(lambda: "ready to accept connections" in log.read_text())
+        until(lambda: "ready to accept connections" in log.read_text())
         yield server
     finally:
         process.send_signal(signal.SIGINT)

@@ -11,7 +11,8 @@ from runbook_lib.exclusive.database import DatabaseLock, key
 from runbook_lib.exclusive.holder import HELD, SHARED, Holder
 from runbook_lib.sandbox import postgres
 
-from .conftest import eventually, on
+from ..waiting import until
+from .conftest import on
 
 pytestmark = pytest.mark.xdist_group("exclusive")
 OURS, THEIRS = Holder.of("ours"), Holder.of("theirs")
@@ -80,10 +81,10 @@ def refused(server):
     access = server.stack.database / "pg_hba.conf"
     before = access.read_text()
     put(f"host postgres all 0.0.0.0/0 reject\n{before}")
-    eventually(lambda: not lets_in())
+    until(lambda: not lets_in())
     yield
     put(before)
-    eventually(lets_in)
+    until(lets_in)
 
 
 def test_where_the_maintenance_database_is_refused_the_applications_own_is_used(locks, server, refused):

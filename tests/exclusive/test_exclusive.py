@@ -19,7 +19,8 @@ from runbook_lib.record.archive import Run
 from runbook_lib.record.summary import summarize
 from runbook_lib.runner import ExitCode
 
-from .conftest import PROGRAMS, Kit, eventually
+from ..waiting import until
+from .conftest import PROGRAMS, Kit
 
 pytestmark = pytest.mark.xdist_group("exclusive")
 
@@ -37,7 +38,7 @@ def ended(process: subprocess.Popen[str], timeout: float = 60.0) -> tuple[int, s
 def started(kit: Kit) -> subprocess.Popen[str]:
     """A run in whose notebook the waiting step has begun."""
     process = kit.run()
-    eventually(lambda: kit.has_started() or process.poll() is not None)
+    until(lambda: kit.has_started() or process.poll() is not None)
     assert kit.has_started(), ended(process)
     return process
 
@@ -46,7 +47,7 @@ def started(kit: Kit) -> subprocess.Popen[str]:
 def test_of_two_runners_that_begin_at_once_one_runs(kit, request, me):
     kit = request.getfixturevalue(kit)
     both = [kit.run(), kit.run()]
-    refused = eventually(lambda: next((process for process in both if process.poll() is not None), None))
+    refused = until(lambda: next((process for process in both if process.poll() is not None), None))
     winner = next(process for process in both if process is not refused)
     code, said = ended(refused)
     assert code == ExitCode.USAGE, said
@@ -97,7 +98,7 @@ def test_a_lost_connection_is_taken_again_by_the_runs_next_item(mine, server, se
     with server.connect() as connection:
         for pid in before:
             connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
-    eventually(lambda: not sessions())
+    until(lambda: not sessions())
     mine.go()
     code, said = ended(process)
     assert code == ExitCode.PASSED, said
@@ -111,7 +112,7 @@ def test_a_run_whose_lock_was_lost_to_another_stops_before_its_next_item(mine, s
     with server.connect(dbname="postgres", application_name=name) as rival:
         for pid in before:
             rival.execute("SELECT pg_terminate_backend(%s)", (pid,))
-        eventually(lambda: sessions() == [rival.info.backend_pid])
+        until(lambda: sessions() == [rival.info.backend_pid])
         assert rival.execute("SELECT pg_try_advisory_lock(%s)", (key("twiga_scan"),)).fetchone() == (True,)
         mine.go()
         code, said = ended(process)
@@ -147,7 +148,7 @@ def test_papermill_is_refused_and_refuses_too(mine, engine, me):
 
 def test_papermill_holds_what_a_runner_is_refused(mine):
     process = papermill(mine)
-    eventually(mine.has_started)
+    until(mine.has_started)
     code, said = ended(mine.run())
     assert (code, len(mine.runs)) == (ExitCode.USAGE, 1), said
     assert f"held by run {mine.runs[0].name}" in said

@@ -13,7 +13,8 @@ import pytest
 from runbook_lib.home import Home
 from runbook_lib.runner import ExitCode
 
-from .conftest import Kit, eventually, on, serving
+from ..waiting import until
+from .conftest import Kit, on, serving
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
 """Of TEST-NET-1 (RFC 5737), known to the two namespaces alone."""
@@ -67,13 +68,13 @@ def machines(without_database, namespaces, tmp_path) -> Iterator[tuple[Kit, Kit]
 
 def test_of_two_runners_on_two_machines_one_runs(machines):
     processes = [kit.run() for kit in machines]
-    eventually(lambda: any(process.poll() is not None for process in processes))
+    until(lambda: any(process.poll() is not None for process in processes))
     lost = next(number for number, process in enumerate(processes) if process.poll() is not None)
     won = 1 - lost
     _, said = processes[lost].communicate(timeout=60)
     assert processes[lost].returncode == ExitCode.USAGE, said
     assert machines[lost].runs == []
-    eventually(machines[won].has_started)
+    until(machines[won].has_started)
     (run,) = machines[won].runs
     assert re.fullmatch(
         rf"Environment mini is held by run {run.name[:16]}\S* of operator \S+ on host \S+, connected to the "

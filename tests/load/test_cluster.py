@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -21,6 +20,8 @@ from runbook_lib.load.samples import Outcome
 from runbook_lib.load.verdict import Judged, judge
 from runbook_lib.load.verdict import Outcome as Came
 from runbook_lib.step import reporting
+
+from ..waiting import until
 
 HOST = "10.213.77.1"
 """Of the bridge between the namespaces; nothing else is there."""
@@ -75,10 +76,7 @@ def scheduler(namespaces, tmp_path):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", HOST, "--port", "0"]
     started = [subprocess.Popen([*dask, "--no-dashboard", "--scheduler-file", str(file)], **quiet)]
-    deadline = time.monotonic() + 30
-    while not file.exists() or '"address"' not in file.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: file.exists() and '"address"' in file.read_text())
     address = next(line.split('"')[3] for line in file.read_text().splitlines() if '"address"' in line)
     for name in namespaces:
         worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard"]
@@ -115,9 +113,7 @@ def test_a_worker_lost_in_mid_test_is_named_and_makes_it_inconclusive(profile, s
     target, (address, workers) = serve(host=HOST), scheduler
 
     def kill() -> None:
-        deadline = time.monotonic() + 60
-        while target.asked["/fixed"] < 100 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: target.asked["/fixed"] >= 100)
         workers[0].kill()
 
     threading.Thread(target=kill, daemon=True).start()

@@ -23,6 +23,8 @@ from runbook_lib.load.interface import Call, Profile, Users, hold
 from runbook_lib.load.samples import Outcome
 from runbook_lib.step import reporting
 
+from ..waiting import until
+
 COUNT = 300
 """What a profile of the fixture sends."""
 
@@ -198,8 +200,7 @@ def test_the_circuit_breaker_stops_a_test_that_only_fails(profile, target):
 
 def test_an_interrupt_keeps_what_was_measured(profile, target):
     def interrupt() -> None:
-        while target.asked["/fixed"] < 50:
-            time.sleep(0.01)
+        until(lambda: target.asked["/fixed"] >= 50)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
@@ -219,22 +220,15 @@ BuiltIn(workers=2).run(Profile((Call(httpx.Request("GET", sys.argv[1]), "x"),), 
 
 def test_a_parent_that_is_killed_takes_its_workers_along(target):
     with subprocess.Popen([sys.executable, "-c", KILLED, f"{target.url}/fixed"]) as parent:
-        wait_until(lambda: target.asked["/fixed"] > 20)
+        until(lambda: target.asked["/fixed"] > 20)
         parent.kill()
-    wait_until(lambda: grows_no_more(target.asked))
+    until(lambda: grows_no_more(target.asked))
 
 
 def grows_no_more(asked):
     before = asked.total()
     time.sleep(0.3)
     return asked.total() == before
-
-
-def wait_until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_progress_says_how_it_goes(profile):

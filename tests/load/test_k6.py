@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from dataclasses import replace
 
 import httpx
@@ -19,12 +18,7 @@ from runbook_lib.load.samples import Outcome
 from runbook_lib.load.verdict import Judged, judge
 from runbook_lib.load.verdict import Outcome as Came
 
-
-def wait_until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from ..waiting import until
 
 
 def test_a_run_keeps_its_rate_and_sends_every_request(profile, target, monkeypatch):
@@ -121,7 +115,7 @@ def test_the_circuit_breaker_stops_a_test_that_only_fails(profile):
 def test_an_interrupt_keeps_what_was_measured(profile, target):
     def interrupt() -> None:
         # k6 writes its points once a second.
-        wait_until(lambda: target.asked["/fixed"] >= 250)
+        until(lambda: target.asked["/fixed"] >= 250)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()

@@ -9,7 +9,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from runbook_lib.record.summary import summarize
 from runbook_lib.runner import ExitCode
 
 from .. import docker_engine
+from ..waiting import until
 
 RUNBOOK = Path(sys.executable).with_name("runbook")
 NAME = "foreign"
@@ -219,7 +219,7 @@ def test_an_engine_that_dies_while_it_starts_them_costs_neither_the_record_nor_t
         subprocess.run(["docker", "load", "-q"], stdin=image.stdout, check=True, stdout=subprocess.DEVNULL)
         project = foreign(NO_FRONT_END, name, ["queue", "api"])
         running = project.runbook("--release", TAG, "--only", "6,8")
-        until(lambda: created(name))
+        until(lambda: created(name), 120)
         engine.kill()
         said, _ = running.communicate(timeout=300)
         assert running.returncode == ExitCode.GATE_FAILED, said
@@ -241,10 +241,3 @@ def created(project: str) -> bool:
     """Whether the engine has a container of the project."""
     with compose_engine.answering() as client:
         return bool(compose_engine.containers(client, project))
-
-
-def until(look: Callable[[], bool], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, f"nothing within {seconds:g} s"
-        time.sleep(0.02)

@@ -8,8 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +21,8 @@ from runbook_lib.platforms import connect
 from runbook_lib.platforms.interface import LogKeeping, Service
 from runbook_lib.platforms.supervisor import Supervisor, calling
 from runbook_lib.release import Release
+
+from ..waiting import until
 
 
 @pytest.fixture
@@ -45,13 +46,6 @@ def changed(env: Environment, **settings: object) -> Environment:
 
 def service(platform: Supervisor, name: str) -> Service:
     return next(service for service in platform.services() if service.name == name)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
-        time.sleep(0.05)
 
 
 def test_every_declared_service_is_told(platform: Supervisor) -> None:
@@ -150,7 +144,7 @@ def test_a_crash_counts_as_a_restart_and_a_request_does_not(platform: Supervisor
     before = service(platform, "backend").started
     with calling(platform.settings.socket) as supervisord:
         os.kill(supervisord.getProcessInfo("backend")["pid"], signal.SIGKILL)
-    eventually(lambda: service(platform, "backend").restarts >= 1 and service(platform, "backend").up)
+    until(lambda: service(platform, "backend").restarts >= 1 and service(platform, "backend").up)
     assert service(platform, "backend").started != before
     platform.up(old_release)
     assert service(platform, "backend").restarts == 0
@@ -289,9 +283,7 @@ def own_supervisor(staging_env: Environment) -> Iterator[Supervisor]:
             )
         try:
             platform = Supervisor(changed(staging_env, socket=Path(name, "s.sock"), services=("endless",)))
-            eventually(
-                lambda: Path(name, "s.sock").exists() and platform.services()[0].state in ("STARTING", "RUNNING")
-            )
+            until(lambda: Path(name, "s.sock").exists() and platform.services()[0].state in ("STARTING", "RUNNING"))
             yield platform
         finally:
             process.terminate()

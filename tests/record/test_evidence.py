@@ -6,29 +6,15 @@ import io
 import zipfile
 from pathlib import Path
 
-import pyarrow as arrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from runbook_lib.record import evidence
 from runbook_lib.record.masking import Mask
 from runbook_lib.step import Evidence
 
-
-def zipped(content: bytes, name: str = "index.html") -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content)
-    return packed.getvalue()
-
-
-def table(**columns: list) -> bytes:
-    content = io.BytesIO()
-    parquet.write_table(arrow.table(columns), content, compression="zstd")
-    return content.getvalue()
-
+from .packing import table, zipped
 
 WITHIN = {
     "text": str.encode,

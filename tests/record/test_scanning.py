@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import json
 import lzma
-import zipfile
 
 import nbformat
-import pyarrow as arrow
 import pytest
-from pyarrow import parquet
 
 from runbook_lib.record import scanning
 from runbook_lib.record.masking import Mask
+
+from .packing import table, zipped
 
 SECRET = 'A1b2"C3d4\\E5/F6g7<H8'
 
@@ -23,19 +21,6 @@ SECRET = 'A1b2"C3d4\\E5/F6g7<H8'
 @pytest.fixture
 def mask() -> Mask:
     return Mask().learn({"TOKEN": SECRET, "OTHER": "never-shown-anywhere"})
-
-
-def zipped(content: bytes, name: str = "index.html") -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content)
-    return packed.getvalue()
-
-
-def table(**columns: list) -> bytes:
-    content = io.BytesIO()
-    parquet.write_table(arrow.table(columns), content, compression="zstd")
-    return content.getvalue()
 
 
 def notebook(text: str) -> bytes:

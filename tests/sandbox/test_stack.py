@@ -24,6 +24,8 @@ from runbook_lib.sandbox import daemon, environments, processes, settings
 from runbook_lib.sandbox.layout import EDGE, Ports, Stack
 from runbook_lib.sandbox.stack import Sandbox
 
+from ..waiting import until
+
 START_SECONDS = 15.0
 
 
@@ -288,10 +290,8 @@ def test_two_at_a_time_take_turns(sandbox: Sandbox, stack: Stack) -> None:
 def test_the_backend_comes_back_when_its_master_is_killed(stack: Stack) -> None:
     with daemon.calling(stack.socket) as supervisord:
         kill([psutil.Process(supervisord.getProcessInfo("backend")["pid"])])
-        deadline = time.monotonic() + 20
-        while (program := supervisord.getProcessInfo("backend"))["statename"] != "RUNNING" or not answers(stack):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: supervisord.getProcessInfo("backend")["statename"] == "RUNNING" and answers(stack))
+        program = supervisord.getProcessInfo("backend")
     workers = [process for process in ours(stack) if process.environ().get("SUPERVISOR_PROCESS_NAME") == "backend"]
     assert all(process.pid == program["pid"] or process.ppid() == program["pid"] for process in workers)
 

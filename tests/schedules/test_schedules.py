@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
@@ -25,6 +24,8 @@ from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.platforms.supervisor import calling
 from runbook_lib.schedules import interface
 
+from ..waiting import until
+
 SECONDS = 30.0
 SUPERVISORD = """\
 [unix_http_server]
@@ -38,14 +39,6 @@ pidfile={folder}/supervisord.pid
 [include]
 files = schedules/*.conf
 """
-
-
-def eventually(condition):
-    deadline = time.monotonic() + SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not so within {SECONDS} s"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture
@@ -68,7 +61,7 @@ def own(env, sandbox, monkeypatch):
             [sys.executable, "-m", "supervisor.supervisord", "-c", configuration], stdout=output, stderr=output
         )
     try:
-        eventually((folder / "supervisor.sock").is_socket)
+        until((folder / "supervisor.sock").is_socket)
         yield environment.load("sandbox")
     finally:
         daemon.terminate()
@@ -89,7 +82,7 @@ def test_supervisors_schedule_takes_a_backup_by_itself(own):
     assert not installed(own)[0]
     assert schedule.install(own).run().ok
     assert installed(own)[0], installed(own)
-    eventually(lambda: backups.newest(own))
+    until(lambda: backups.newest(own))
     assert backups.recent(own).run().ok
     newest = backups.newest(own)
     assert newest.file.endswith("-daily.dump")
