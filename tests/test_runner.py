@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +12,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from runbook_lib import checklist, environment, release, runner
+from runbook_lib import checklist, environment, kernels, release, runner
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.home import Home
-from runbook_lib.record import archive, manifest
+from runbook_lib.record import archive, manifest, seal
 from runbook_lib.record.summary import summarize
 from runbook_lib.runner import ExitCode
 
@@ -307,6 +308,45 @@ def test_a_kernel_that_dies_before_its_phase_has_begun_is_told(mini, monkeypatch
     assert ended(opened) == [(2, "kernel died")]
 
 
+def test_a_pass_that_never_began_is_not_judged_by_the_one_before_it(mini, monkeypatch):
+    write_notebooks(mini, back())
+    _, opened = run(mini, DEPLOYED)
+    assert summarize(opened).outcome == "failed"
+    monkeypatch.setitem(globals(), "SETUP", "import os; os.kill(os.getpid(), 9)")
+    write_notebooks(mini, DEPLOYED)
+    options, phases = runner.Options(), runner.select(only=(8,))
+    again = runner.run(
+        opened, release.find(environment.load("mini"), "v1"), phases, options, Silent(), rollback_on_failure=True
+    )
+    assert again is ExitCode.INTERRUPTED
+    assert ended(opened) == [(8, "kernel died")]
+    assert summarize(opened).outcome == "broken"
+
+
+def test_an_interrupt_after_a_notebooks_last_cell_is_heeded(mini, monkeypatch):
+    end = kernels.Kernel.end
+
+    async def interrupted(self):
+        monkeypatch.setattr(kernels.Kernel, "end", end)
+        os.kill(os.getpid(), signal.SIGINT)
+        await end(self)
+
+    monkeypatch.setattr(kernels.Kernel, "end", interrupted)
+    code, opened = run(mini, SOUND | NEXT)
+    assert code is ExitCode.INTERRUPTED
+    assert ended(opened) == [(2, "passed")]
+    assert summarize(opened).outcome == "interrupted"
+
+
+def test_a_kernel_that_does_not_start_is_told(mini, monkeypatch):
+    monkeypatch.setattr(kernels, "START_SECONDS", 0.01)
+    code, opened = run(mini, SOUND)
+    assert code is ExitCode.INTERRUPTED
+    assert ended(opened) == [(2, "kernel died")]
+    assert "could not be started" in summarize(opened).phases[0].reason
+    assert statuses(opened, 2) == ["pending"] * 3
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_where_nothing_was_deployed_nothing_is_rolled_back(mini, asked):
     failing = {2: ['phase.item("2.1", broken())', *SOUND[2][1:]]}
@@ -356,6 +396,20 @@ def test_a_planned_rollback_is_none(mini):
     assert runner.run(own, target, (checklist.phase(90),), options, Silent()) is ExitCode.WAITING
     assert summarize(own).outcome == "pending"
     assert runner.advice(own).startswith("Nothing was carried out")
+
+
+def test_a_planned_rollback_stands_in_nobodys_way(mini):
+    write_notebooks(mini, back("act()"))
+    passing = {8: [DEPLOYED[8][0], DEPLOYED[8][1], 'phase.item("8.3", sound())', "phase.gate()"]}
+    _, opened = run(mini, passing)
+    assert seal.obstacles(summarize(opened)) == ()
+    options = runner.Options(dry_run=True)
+    own, target = runner.open_rollback(environment.load("mini"), opened.id, options)
+    runner.run(own, target, (checklist.phase(90),), options, Silent())
+    assert seal.obstacles(summarize(opened)) == ()
+    own, target = runner.open_rollback(environment.load("mini"), opened.id, runner.Options())
+    runner.run(own, target, (checklist.phase(90),), runner.Options(), Silent())
+    assert seal.obstacles(summarize(opened)) != ()
 
 
 @pytest.mark.parametrize("deployed", [True, False])

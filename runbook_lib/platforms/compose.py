@@ -123,7 +123,7 @@ class Compose:
         self._wait(before)
 
     def _remove_never_started(self) -> None:
-        """What an engine that died had created only: it may not be able to start that any more, and nothing is in it."""
+        """What an engine that died had only created: it may be unable to start that any more, and nothing is in it."""
         with engine.answering() as client:
             for name, container in engine.containers(client, self.settings.project).items():
                 if container.status == "created":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -90,3 +91,14 @@ def test_what_may_be_noise_is_not(now, before):
 
 def test_only_the_last_five_count():
     assert history.regression(at(40.0), [at(50.0), *([at(20.0)] * 5)])
+
+
+UNMEASURED = replace(NOW, p95=math.nan, p95_low=math.nan, p95_high=math.nan)
+
+
+def test_a_test_that_was_stopped_in_its_ramp_has_nothing_to_compare(kept):
+    assert UNMEASURED.fact() == {}
+    for number, told in enumerate(("nan", None, "20.0")):
+        kept(number, {"load": NOW.fact()["load"] | {"p95": told}}, status="failed")
+    assert history.earlier("mini", "11.1", NOW) == ()
+    assert history.regression(UNMEASURED, [at(20.0), at(20.0)]) == ""

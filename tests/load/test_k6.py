@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runbook_lib.errors import Unanswerable
-from runbook_lib.load import k6, k6_script
+from runbook_lib.load import k6, k6_points, k6_script
 from runbook_lib.load.interface import BREAKER, Call, Profile, Users, hold, steps
 from runbook_lib.load.k6 import K6
 from runbook_lib.load.samples import Outcome
@@ -122,6 +122,21 @@ def test_an_interrupt_keeps_what_was_measured(profile, target):
     result = K6().run(profile("/fixed", rate=100.0, seconds=60.0))
     assert result.stopped == "interrupted"
     assert 50 <= len(result.samples) <= 1000
+
+
+def test_a_line_that_an_interrupt_has_torn_is_left_out(profile, tmp_path):
+    columns = ",".join(k6_points.COLUMNS)
+    rows = [
+        f"{name},{1e6 * second},{value},,0,true,0,200"
+        for second in (1, 2)
+        for name, value in (("http_req_duration", 5), ("http_req_blocked", 1), ("http_req_receiving", 1))
+    ]
+    text = "\n".join([columns, *rows]) + "\n"
+    first = len("\n".join([columns, *rows[:3]])) + 1
+    for end in range(first, len(text) + 1):
+        (tmp_path / "points.csv").write_text(text[:end])
+        found = k6_points.read(tmp_path / "points.csv", profile("/fixed"), own_script=False)
+        assert len(found.samples) == (2 if end == len(text) else 1)
 
 
 def test_the_sandboxs_certificate_is_verified_by_its_own_authority(env):

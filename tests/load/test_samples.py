@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from runbook_lib.load import samples
 from runbook_lib.load.samples import FIELDS, RECORD, Outcome, Samples
+from runbook_lib.load.wire import MOST_CALLS
 
 
 def row(due=0.0, end=0.01, status=200, outcome=0, call=0):
@@ -53,6 +54,12 @@ def test_as_parquet_outcomes_and_calls_have_their_names():
     assert table["outcome"].tolist() == ["answered as expected", "connection refused"]
     assert table["call"].tolist() == ["GET /a", "GET /b"]
     assert table["due"].tolist() == [0.0, 1.0]
+
+
+def test_as_parquet_there_is_room_for_all_calls_that_there_can_be():
+    found = samples.read(b"".join(row(due=float(n), call=n) for n in range(MOST_CALLS)))
+    table = pd.read_parquet(io.BytesIO(found.parquet([f"GET /{n}" for n in range(MOST_CALLS)])))
+    assert table["call"].tolist() == [f"GET /{n}" for n in range(MOST_CALLS)]
 
 
 def test_every_outcome_has_a_text():

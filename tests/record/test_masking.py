@@ -233,6 +233,22 @@ def test_an_address_without_secrets_stays_readable(address):
     assert Mask().learn({"SOME_URL": address}).text(f"at {address}") == f"at {address}"
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://app@db/app?password=hunter2hunter2",
+        "redis://cache/0?ssl=true&password=hunter2hunter2",
+        "jdbc:postgresql://db/app?user=app&password=hunter2hunter2",
+        "jdbc:sqlserver://db:1433;user=app;password=hunter2hunter2;encrypt=true",
+        "mysql://db/app?user=app&pwd=hunter2hunter2",
+        "https://example.org/hook?access_token=hunter2hunter2",
+    ],
+)
+def test_a_secret_parameter_of_any_address_is_masked(address):
+    mask = Mask().learn({"SOME_URL": address})
+    assert mask.text(address) == address.replace("hunter2hunter2", "[masked SOME_URL]")
+
+
 def test_values_are_masked_all_through():
     mask = Mask().learn({"S": "secret-value"})
     assert mask.value({"secret-value": ["a", ("secret-value", 1, None)]}) == {
@@ -248,6 +264,24 @@ def test_what_was_learned_once_is_never_forgotten():
 
 def test_this_machines_paths_are_shortened():
     assert Mask(Path("/home/someone/kit")).text("/home/someone/kit/outputs") == "./outputs"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("in /app.", "in .."),
+        ('{"path": "/app/x"}', '{"path": "./x"}'),
+        (r'"a\n/app/x"', r'"a\n./x"'),
+        ("PATH=/bin:/app/bin", "PATH=/bin:./bin"),
+        ("file:///app/x", "file://./x"),
+        ("https://example.org/app/health", "https://example.org/app/health"),
+        ("/application/x", "/application/x"),
+        ("/app.toml and /app-2", "/app.toml and /app-2"),
+        ("/srv/app", "/srv/app"),
+    ],
+)
+def test_only_a_whole_path_is_shortened(text, shown):
+    assert Mask(Path("/app")).text(text) == shown
 
 
 def test_short_words_are_no_secrets():

@@ -56,3 +56,10 @@ def test_a_phase_that_broke_off_is_an_error_and_every_run_writes_its_report(mini
     found = ElementTree.parse(opened.folder / junit.NAME).getroot()
     assert found.get("errors") == "1"
     assert found.find(".//error").get("message") == "kernel died: the kernel died before the notebook's end"
+
+
+def test_a_gate_that_failed_without_an_item_is_an_error(mini):
+    _, opened = run(mini, {2: [SOUND[2][0], "phase.gate()"]})
+    found = ElementTree.parse(opened.folder / junit.NAME).getroot()
+    assert found.get("errors") == "1"
+    assert "2.2" in found.find(".//error").get("message")
