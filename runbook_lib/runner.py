@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -71,23 +72,25 @@ def select(first: int | None = None, only: Sequence[int] = ()) -> tuple[Phase, .
     wanted = {checklist.phase(number).number for number in (*only, *((first,) if first is not None else ()))}
     if only:
         return tuple(phase for phase in checklist.forward() if phase.number in wanted)
+    if first == checklist.ROLLBACK:
+        raise ConfigurationError("Phase 90 is no phase to begin from; to take a deployment back: runbook rollback ENV.")
     return tuple(phase for phase in checklist.forward() if first is None or phase.number >= first)
 
 
 def plan(env: Environment, release: Release, phases: Sequence[Phase]) -> list[PlannedItem]:
     """Every item with its bound steps, without touching anything: cells are run with a phase that only lists."""
-    import nbformat
-
     with planning() as planned:
         for phase in phases:
-            notebook = nbformat.read(home().notebooks / phase.notebook, as_version=4)
+            # As plain JSON, for nbformat takes a second to be imported.
+            notebook = json.loads((home().notebooks / phase.notebook).read_bytes())
             namespace: dict[str, Any] = {}
-            for number, cell in enumerate(notebook.cells):
-                if cell.cell_type != "code":
+            for number, cell in enumerate(notebook["cells"]):
+                if cell["cell_type"] != "code":
                     continue
                 # The notebooks are the kit's own code, as much as this module is.
-                exec(compile(cell.source, f"{phase.notebook}, cell {number + 1}", "exec"), namespace)  # noqa: S102
-                if "parameters" in cell.metadata.get("tags", []):
+                source = compile("".join(cell["source"]), f"{phase.notebook}, cell {number + 1}", "exec")
+                exec(source, namespace)  # noqa: S102
+                if "parameters" in cell["metadata"].get("tags", []):
                     namespace |= {"environment": env.name, "release": release.tag}
     return planned
 

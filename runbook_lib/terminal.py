@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
@@ -32,10 +32,16 @@ STYLES: Mapping[str, str] = {
 
 
 class TerminalWatcher:
-    """Shows a run while it happens."""
+    """Shows a run while it happens.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    Parameters
+    ----------
+    explained:
+        The statuses of steps of which it is told why.
+    """
+
+    def __init__(self, console: Console, explained: Collection[Status] = (Status.FAILED, Status.ERROR)) -> None:
+        self._console, self._explained = console, explained
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -84,7 +90,7 @@ class TerminalWatcher:
         if bundle["waiver"]:
             self._console.print(f"      {_shown(str(Waived(**bundle['waiver'])))}")
         for step in bundle["steps"]:
-            if step["status"] in (Status.FAILED, Status.ERROR):
+            if step["status"] in self._explained:
                 self._console.print(f"      {_shown(step['title'])}: {_shown(_why(step))}")
                 if step["remedy"]:
                     self._console.print(f"      do next: {_shown(step['remedy'])}")

@@ -22,6 +22,13 @@ def test_the_examples_read(name, kit):
         ('name = "mini"', 'name = "other"', ["name is 'other', the file's name says 'mini'"]),
         ('name = "mini"', 'name = "mini', ["is not valid TOML", "line 2"]),
         (', key = "DATABASE_URL" }', " }", ["file and key go together"]),
+        (
+            '{ file = "../../.env", key = "DATABASE_URL" }',
+            '"postgresql://u:hunter2@h/db"',
+            ["is a secret, which is given"],
+        ),
+        ('kind = "sandbox"', 'kind = "x://u:hunter2@h"', ["kind: found 'x://…@h'"]),
+        ('kind = "sandbox"', 'kind = "sandbox"\ntoken = "hunter2hunter2"', ["token: is not a setting"]),
     ],
 )
 def test_an_error_names_file_key_what_was_found_and_what_is_allowed(mini, old, new, sentences):
@@ -35,6 +42,7 @@ def test_an_error_names_file_key_what_was_found_and_what_is_allowed(mini, old, n
     for sentence in sentences:
         assert sentence in str(caught.value)
     assert "pydantic" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_paths_are_relative_to_the_toml(mini):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from runbook_lib.record.archive import Run
     from runbook_lib.release import Release
 
+READING = ("diff", "index", "list", "plan", "review", "search", "show", "trend", "verify")
+"""The commands that change nothing: they may be ended at any moment."""
 app = typer.Typer(
     name="runbook",
     help="Carry out a production deployment checklist as notebooks, and keep the executed notebooks as the proof.",
@@ -207,21 +209,25 @@ def list_runs(
 
     rows: list[dict[str, Any]] = []
     found = archive.runs(environment)
+    known = sorted({*environments.names(), *(each.environment for each in archive.runs())})
+    if environment not in ("*", *known):
+        raise ConfigurationError(f"There is no environment '{environment}'; there are: {', '.join(known) or 'none'}.")
     for each in found[-limit:]:
         try:
-            summary = seal.signed_off(summarize(each), keys.trust_of(each.environment))
+            trust = keys.trust_of(each.environment)
+            summary = seal.signed_off(summarize(each), trust)
         except RecordError:
             damaged = f"damaged: runbook verify {each}"
             rows.append({"run": str(each), "release": "", "state": damaged, "counts": {}})
             continue
-        state = record.standing(each) if summary.sealed else summary.outcome
+        state = seal.standing(each, trust) if summary.sealed else summary.outcome
         opened = {name: summary.opened[name] for name in ("release", "commit", "operator", "way")}
         rows.append({"run": str(each), "started": summary.started, "state": state, "counts": summary.counts, **opened})
     if as_json:
-        review.print_json({"environments": environments.names(), "runs": rows})
+        review.print_json({"environments": known, "runs": rows})
         return
     console = new_console()
-    console.print(f"environments: {', '.join(environments.names()) or 'none'}")
+    console.print(f"environments: {', '.join(known) or 'none'}", soft_wrap=True)
     if len(found) > limit:
         console.print(f"{len(found) - limit} earlier runs are not shown: --limit {len(found)}")
     for row in rows:
@@ -235,29 +241,36 @@ def show(run: review.RunName, as_json: review.AsJson = False) -> None:
     from runbook_lib.record import archive, keys, seal
     from runbook_lib.record.archive import Way
     from runbook_lib.record.summary import summarize
+    from runbook_lib.step import Status
     from runbook_lib.terminal import TerminalWatcher, run_table
 
     found = archive.find(run)
-    summary = seal.signed_off(summarize(found), keys.trust_of(found.environment))
+    trust = keys.trust_of(found.environment)
+    try:
+        summary = seal.signed_off(summarize(found), trust)
+    except RecordError as error:
+        raise RecordError(f"{error}\nWhat does not hold, and what does: runbook verify {found}") from error
+    state = seal.standing(found, trust) if summary.sealed else summary.outcome
     if as_json:
         phases = [
             {"phase": each.phase.number, "outcome": each.outcome, "reason": each.reason, "seconds": each.seconds}
             for each in summary.phases
         ]
-        parts = {"opened": summary.opened, "outcome": summary.outcome, "sealed": summary.sealed, "phases": phases}
+        told = {"opened": summary.opened, "outcome": summary.outcome, "sealed": summary.sealed, "state": state}
+        parts = {**told, "phases": phases}
         review.print_json({"run": str(found), **parts, "items": summary.items, "unfinished": summary.unfinished})
         return
     console = new_console()
     console.print(run_table(summary))
-    watcher = TerminalWatcher(console)
+    watcher = TerminalWatcher(console, [status for status in Status if status is not Status.PASSED])
     for item in summary.items.values():
         if item["status"] != "passed":
             watcher.result(item)
     for unfinished in summary.unfinished:
         console.print(f"  began and never ended: {unfinished}")
-    console.print(f"opened {summary.started} by {summary.opened.get('operator')}; {summary.outcome}", soft_wrap=True)
+    console.print(f"opened {summary.started} by {summary.opened.get('operator')}; {state}", soft_wrap=True)
     if summary.sealed:
-        console.print(f"{record.standing(found)}; whether it holds: runbook verify {found}", soft_wrap=True)
+        console.print(f"Whether it holds: runbook verify {found}", soft_wrap=True)
     if summary.opened["way"] == Way.UNSUPERVISED:
         console.print("unsupervised: nobody watched the kernels of this run")
 
@@ -355,6 +368,9 @@ def main() -> None:
 
     # Being told to end is being interrupted: the record is closed and the sandbox stopped in both cases.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if sys.argv[1:2] and sys.argv[1] in READING:
+        # Whoever reads the beginning alone has seen enough: that says nothing of what was asked.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         app()
     except GateFailed as error:
@@ -367,10 +383,9 @@ def main() -> None:
         typer.echo(str(error), err=True)
         sys.exit(4)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        said = f"{error.strerror}: {error.filename or 'the record cannot be written'}. What was written whole is kept."
-        typer.echo(f"{said} Make room, then go on: runbook run ENV --resume RUN", err=True)
+        typer.echo(f"{error.filename or 'a file'}: {error.strerror or error}.", err=True)
+        if sys.argv[1:2] == ["run"] and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            typer.echo("What was written whole is kept. Make room, then go on: runbook run ENV --resume RUN", err=True)
         sys.exit(4)
     except KeyboardInterrupt:
         typer.echo("Interrupted.", err=True)

@@ -167,14 +167,19 @@ def verify(
 ) -> None:
     """Say whether the record is what it was. From files and public keys alone; names whatever does not hold.
 
+    What is made of the record is not looked at: junit.xml, and review.html, which `runbook review RUN` writes anew.
+
     Exit codes: 0 it holds, and is signed off where keys are declared; 1 something does not hold; 3 it is not sealed,
     or signatures are missing; 4 a run was interrupted.
     """
+    from runbook_lib.home import home
     from runbook_lib.record import verify as verifying
 
     if bool(run) == every:
-        raise ConfigurationError("Name a run to verify, or --all.")
+        raise ConfigurationError("Name a run to verify, or give --all; not both.")
     verifications = [_verified(each, trust) for each in verifying.find(run)]
+    if not verifications:
+        raise ConfigurationError(f"There is no run in {home().outputs}, so nothing was verified; see RUNBOOK_HOME.")
     wanted = expect.strip().lower().removeprefix("sha256:")
     if expect and not re.fullmatch(r"[0-9a-f]{64}", wanted):
         raise ConfigurationError(f"--expect takes the 64 digits that sealing printed; '{expect}' is something else.")
@@ -255,19 +260,6 @@ def mask_of(env: Environment) -> Mask:
     from runbook_lib.record.masking import Mask
 
     return Mask(home().root).learn(env.secrets())
-
-
-def standing(run: Run) -> str:
-    """How far a sealed run is signed, in words; whether it holds is for ``verify`` to say."""
-    from runbook_lib.errors import RecordError
-    from runbook_lib.record import keys
-    from runbook_lib.record import seal as seals
-
-    trust = keys.trust_of(run.environment)
-    try:
-        return "sealed" if seals.signatures(run, trust).missing(trust) else "signed off"
-    except RecordError:
-        return "sealed, its envelope damaged"
 
 
 def _signer(key: Path) -> CryptoSigner:

@@ -14,6 +14,7 @@ from pydantic import (
     ValidationError,
 )
 
+from runbook_lib.environment.secret import is_secret_name
 from runbook_lib.environment.whole import Environment
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.home import Home, home
@@ -74,8 +75,17 @@ def _explain(path: Path, error: ValidationError) -> str:
         elif detail["type"] == "extra_forbidden":
             lines.append(f"  {key}: is not a setting; {_allowed_keys(detail['loc'])}")
         else:
-            lines.append(f"  {key}: found {detail['input']!r}; {detail['msg']}")
+            lines.append(f"  {key}: {_wrong(key.rpartition('.')[2], detail['input'], detail['msg'])}")
     return "\n".join([f"{path} has {error.error_count()} error(s):", *lines])
+
+
+def _wrong(name: str, value: object, said: str) -> str:
+    """What is wrong with a value, which is told too, unless it is or may hold a secret."""
+    if "instance of Secret" in said:
+        return 'is a secret, which is given by reference: { env = "NAME" } or { file = "PATH", key = "NAME" }'
+    if is_secret_name(name) or not isinstance(value, str | int | float):
+        return said
+    return f"found {re.sub('//[^/@]*@', '//…@', repr(value))}; {said}"
 
 
 def _allowed_keys(location: tuple[int | str, ...]) -> str:
@@ -138,6 +148,7 @@ def create(name: str, where: Home | None = None) -> Path:
         raise ConfigurationError(f"{find(name, place)} exists already and is never overwritten.")
     example = Path(__file__).resolve().parents[2] / "notebooks" / "environments" / "production.toml"
     path = place.environments[0] / f"{name}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = example.read_text(encoding="utf-8").replace('name = "production"', f'name = "{name}"')
     with path.open("x", encoding="utf-8") as file:
         file.write(text.replace("--confirm production", f"--confirm {name}"))

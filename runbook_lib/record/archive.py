@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from filelock import FileLock
 
@@ -35,6 +35,8 @@ from runbook_lib.release import Release
 
 SETTINGS = "environment.toml"
 """The environment's TOML as it was when the run was opened, secrets masked."""
+SHORTEST_BEGINNING: Final = 8
+"""Characters of a run's id, which begins with its day, by which it may be named."""
 VERSIONED = ("runbook-kit", "papermill", "ipykernel", "nbclient", "httpx", "psycopg", "pydantic")
 
 
@@ -212,18 +214,22 @@ def _version(distribution: str) -> str:
 
 
 def find(name: str, environment: str = "", where: Home | None = None) -> Run:
-    """The run called `name`, or ``environment/name``. Raises ConfigurationError naming the newest that exist."""
-    wanted_environment, _, wanted = name.rpartition("/")
-    found = [
-        run
-        for run in runs(where=where)
-        if run.id == (wanted or name) and run.environment == (wanted_environment or environment or run.environment)
+    """The run called `name`, or ``environment/name``; a beginning of its id will do where it is the only one so.
+
+    Raises ConfigurationError naming the newest that exist.
+    """
+    wanted_environment, _, wanted = name.rstrip("/").removeprefix(f"{(where or home()).outputs.name}/").rpartition("/")
+    there = [
+        run for run in runs(where=where) if run.environment == (wanted_environment or environment or run.environment)
+    ]
+    found = [run for run in there if run.id == wanted] or [
+        run for run in there if len(wanted) >= SHORTEST_BEGINNING and run.id.startswith(wanted)
     ]
     if len(found) == 1:
         return found[0]
     if found:
         where_found = ", ".join(f"{run.environment}/{run.id}" for run in found)
-        raise ConfigurationError(f"Several runs are called '{name}': {where_found}. Name the environment too.")
+        raise ConfigurationError(f"Several runs are called '{name}': {where_found}. Name one of them whole.")
     newest = ", ".join(f"{run.environment}/{run.id}" for run in runs(where=where)[-5:]) or "none"
     raise ConfigurationError(f"There is no run '{name}'. The newest that exist: {newest}.")
 

@@ -24,14 +24,18 @@ PAYLOAD = "application/vnd.in-toto+json"
 
 @dataclass(frozen=True)
 class Signatures:
-    """What an envelope's signatures are worth: the key that signed for each role, and what is wrong with others."""
+    """What an envelope's signatures are worth: the key that signed for each role, and what is wrong with others.
+
+    `unknown` are those of which nothing can be said, for no key is trusted.
+    """
 
     by_role: dict[str, str]
     faults: tuple[str, ...]
+    unknown: int = 0
 
     def missing(self, trust: Trust) -> int:
-        """How many more roles have to sign; none where no key is trusted."""
-        return max(0, trust.threshold - len(self.by_role)) if trust.keys else 0
+        """How many more roles have to sign; where no key is trusted, how many have by keys that nobody here knows."""
+        return max(0, trust.threshold - len(self.by_role)) if trust.keys else self.unknown
 
 
 def enclose(payload: bytes) -> Envelope:
@@ -92,6 +96,8 @@ def signatures(envelope: Envelope, trust: Trust) -> Signatures:
     """Check every signature against the keys that are trusted; one alone that does not hold is a fault."""
     from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 
+    if not trust.keys:
+        return Signatures({}, (), unknown=len(envelope.signatures))
     by_role: dict[str, str] = {}
     faults = []
     for id, signature in envelope.signatures.items():

@@ -180,4 +180,4 @@ def trust_of(environment: str, file: Path | None = None) -> Trust:
     # It never was what the run was opened by, so that it cannot have changed since.
     if known is not None:
         return replace(read_trust(known), digest="")
-    return trust(SignOff(), f"no TOML of {environment}, which is not here,")
+    return trust(SignOff(), f"without {environment}.toml or {environment}.trust (or --trust FILE) this kit")

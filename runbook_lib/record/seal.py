@@ -57,10 +57,11 @@ def _obstacles(summary: RunSummary) -> Iterator[str]:
 def _unfinished(summary: RunSummary) -> Iterator[str]:
     """What was begun and not brought to its end; a rollback ends it all the same."""
     ran = {phase.phase.number for phase in summary.phases}
-    for number in summary.opened["parameters"].get("phases", ()):
-        if number not in ran and number != checklist.ROLLBACK:
-            mend = f"runbook run {summary.run.environment} --resume {summary.run.id}"
-            yield f"phase {number} was to run and has not: {mend}"
+    meant = summary.opened["parameters"].get("phases", ())
+    if left := [str(number) for number in meant if number not in ran and number != checklist.ROLLBACK]:
+        several = f"phases {', '.join(left)} were to run and have not"
+        said = several if left[1:] else f"phase {left[0]} was to run and has not"
+        yield f"{said}: runbook run {summary.run.environment} --resume {summary.run.id}"
     planned = rehearsed(summary)
     for phase in summary.phases:
         if phase.phase == planned:
@@ -207,3 +208,11 @@ def signed_off(summary: RunSummary, trust: Trust) -> RunSummary:
                 items[item.id] = {**items[item.id], "status": Status.PASSED, "signed by": by_role[item.role]}
     phases = tuple(replace(each, counts=count(each.phase, items)) for each in summary.phases)
     return replace(summary, items=items, phases=phases)
+
+
+def standing(run: Run, trust: Trust) -> str:
+    """How far a sealed run is signed, in words; whether it holds is for ``verify`` to say."""
+    try:
+        return "sealed" if signatures(run, trust).missing(trust) else "signed off"
+    except RecordError:
+        return "sealed, its envelope damaged"

@@ -283,7 +283,9 @@ def _remarks(run: Run, trust: Trust, missing: int) -> Iterator[str]:
         yield f"{trust.source} has changed since the run was opened: are its keys those of then? Else give --trust FILE"
     if not trust.keys:
         yield f"{trust.source} trusts no key: whoever could write to this folder could have written it all anew"
-    if missing:
+    if missing and not trust.keys:
+        yield f"by whom it is signed cannot be said: {missing} signatures"
+    elif missing:
         yield f"{missing} more of {trust.threshold} roles have to sign it (runbook sign)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import Counter
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import sqlite3
 
 NAME: Final = ".index.sqlite"
+MEMORY: Final = ":memory:"
+"""SQLite's name for a database that is written nowhere."""
 EVENTS: Final = "events.jsonl"
 SEALED: Final = "sealed"
 """In the place of a stamp: the run's record is closed, and `runbook verify` is what notices that it was changed."""
@@ -179,6 +182,9 @@ def _ask(parameters: dict[str, str | int], *queries: str) -> list[list[tuple[Any
                     Path(f"{path}{suffix}").unlink(missing_ok=True)
                 return _answers(path, parameters, queries)
     except (sqlite3.DatabaseError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
+            # Who may only read the archive has an index made for this question alone.
+            return _answers(MEMORY, parameters, queries)
         raise RecordError(f"{path}: the index cannot be brought up to date: {error}") from error
 
 
@@ -189,12 +195,12 @@ def _to_blame(error: sqlite3.DatabaseError) -> bool:
     return not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR
 
 
-def _answers(path: Path, parameters: dict[str, str | int], queries: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+def _answers(path: Path | str, parameters: dict[str, str | int], queries: Sequence[str]) -> list[list[tuple[Any, ...]]]:
     with closing(_open(path)) as database:
         return [database.execute(query, parameters).fetchall() for query in queries]
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path | str) -> sqlite3.Connection:
     import sqlite3
 
     database = sqlite3.connect(path)
@@ -204,7 +210,7 @@ def _open(path: Path) -> sqlite3.Connection:
             if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise sqlite3.DatabaseError("of another schema")
             database.executescript(TABLES)
-        _update(database, path.parent)
+        _update(database, home().outputs)
     except BaseException:
         database.close()
         raise
@@ -267,7 +273,9 @@ def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> N
         return
     statuses = {id: item.status for id, item in seen.items.items()}
     counts = ", ".join(f"{number} {status}" for status, number in Counter(statuses.values()).items())
-    plain = (seen.release, seen.started, seen.outcome, counts)
+    # Sign-off's own items wait, in a record that is closed: whether they were signed stands outside it.
+    outcome = SEALED if (stamp, seen.outcome) == (SEALED, "pending") else seen.outcome
+    plain = (seen.release, seen.started, outcome, counts)
     id = database.execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, '', ?, ?, ?, ?)", (*key, stamp, *plain)).lastrowid
     assert id is not None
     details = (id, json.dumps(seen.seconds), json.dumps(statuses))

@@ -74,6 +74,7 @@ def html(run: Run, trust: Trust) -> str:
         made=made,
         verification=verification,
         standing=_standing(verification),
+        verdict=verification.state if given["summary"] is not None and given["summary"].sealed else None,
         icons=ICONS,
         shorten=shorten,
         **given,

@@ -17,7 +17,7 @@ const row = ([environment, run, release, started, outcome, counts]) => {
   const folder = `./${encodeURIComponent(environments[environment])}/${encodeURIComponent(run)}/`;
   const links = document.createElement("td");
   links.append(
-    element("a", run, { href: `${folder}review.html` }), " (",
+    element("a", run, { href: outcome === "open" ? folder : `${folder}review.html` }), " (",
     element("a", "folder", { href: folder, "aria-label": `folder of ${run}` }), ")");
   const verdict = document.createElement("td");
   verdict.append(element("span", `${icons[outcome] || "■"} ${outcome}`, { class: `status ${outcome}` }));

@@ -402,6 +402,15 @@ def test_a_run_made_to_look_as_if_it_was_never_sealed_is_told(roles):
     assert any("was removed, or the sealing was cut off" in fault for fault in faults)
 
 
+def test_where_no_key_is_known_signatures_are_neither_held_good_nor_against_it(roles):
+    run = roles.signed()
+    roles.toml.write_text(roles.toml.read_text().partition("[sign_off.keys]")[0])
+    found = verify.verify(run, keys.trust_of("another"))
+    assert (found.state, found.faults, found.complete) == (State.SEALED, (), False)
+    assert "by whom it is signed cannot be said: 4 signatures" in found.remarks
+    assert any("without another.toml or another.trust" in remark for remark in found.remarks)
+
+
 def test_without_keys_it_says_what_that_is_worth(roles):
     run = roles.sealed()
     roles.toml.write_text(roles.toml.read_text().partition("[sign_off.keys]")[0])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbook_lib.errors import RecordError
 from runbook_lib.record import manifest
 from runbook_lib.record.archive import Run
 from runbook_lib.record.seal import ENVELOPE
@@ -148,3 +150,24 @@ def test_the_newest_runs_are_listed_and_the_others_counted(one):
     assert listed.returncode == 0, listed.stderr
     assert "2 earlier runs are not shown: --limit 4" in listed.stdout
     assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == [f"mini/{run}" for run in names()[-2:]]
+
+
+@pytest.mark.parametrize("fault", [errno.EACCES, errno.EROFS])
+def test_who_may_only_read_the_archive_gets_answers_too(one, monkeypatch, fault):
+    def refuse(*_):
+        raise OSError(fault, "no", "lock")
+
+    written = one.folder.parent.parent / index.NAME
+    written.unlink()
+    monkeypatch.setattr(index, "FileLock", refuse)
+    assert {hit.item for hit in index.search("Is sound")} >= {"3.2"}
+    assert not written.exists()
+
+
+def test_a_disk_that_does_not_answer_is_said(one, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, "no", "lock")
+
+    monkeypatch.setattr(index, "FileLock", refuse)
+    with pytest.raises(RecordError, match="cannot be brought up to date"):
+        index.entries()
