@@ -412,6 +412,15 @@ def test_a_planned_rollback_stands_in_nobodys_way(mini):
     assert seal.obstacles(summarize(opened)) != ()
 
 
+def test_a_rollback_that_failed_before_it_acted_is_no_planned_one(mini):
+    passing = {8: [DEPLOYED[8][0], DEPLOYED[8][1], 'phase.item("8.3", sound())', "phase.gate()"]}
+    _, opened = run(mini, passing)
+    write_notebooks(mini, back("broken()"))
+    own, target = runner.open_rollback(environment.load("mini"), opened.id, runner.Options())
+    runner.run(own, target, (checklist.phase(90),), runner.Options(), Silent())
+    assert any(each.startswith("R.1.3 is failed") for each in seal.obstacles(summarize(opened)))
+
+
 @pytest.mark.parametrize("deployed", [True, False])
 def test_a_rollback_that_lacks_its_confirmation_says_so_and_how_to_give_it(mini, deployed):
     toml = mini.environments[0] / "mini.toml"

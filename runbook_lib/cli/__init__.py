@@ -383,7 +383,7 @@ def main() -> None:
         typer.echo(str(error), err=True)
         sys.exit(4)
     except OSError as error:
-        typer.echo(f"{error.filename or 'a file'}: {error.strerror or error}.", err=True)
+        typer.echo(f"{error.filename}: {error.strerror}." if error.filename else f"{error}.", err=True)
         if sys.argv[1:2] == ["run"] and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             typer.echo("What was written whole is kept. Make room, then go on: runbook run ENV --resume RUN", err=True)
         sys.exit(4)

@@ -129,9 +129,11 @@ def has_acted(events: Iterable[Event], phase: int) -> bool:
 
 def rehearsed(summary: RunSummary) -> checklist.Phase | None:
     """The rollback, where it was only planned beside other phases: it then says nothing of the run."""
-    alone = {phase.phase.number for phase in summary.phases} <= {checklist.ROLLBACK}
-    acted = has_acted(summary.run.events.read(), checklist.ROLLBACK)
-    return None if alone or acted else checklist.phase(checklist.ROLLBACK)
+    rollback, events = checklist.phase(checklist.ROLLBACK), summary.run.events.read()
+    alone = {phase.phase.number for phase in summary.phases} <= {rollback.number}
+    finished = (event.data for event in events if event.name == "step finished")
+    planned = any(data["phase"] == rollback.number and data["status"] == Status.PLANNED for data in finished)
+    return rollback if planned and not alone and not has_acted(events, rollback.number) else None
 
 
 def _settle(items: dict[str, Any], id: str, tolerated: str, status: Status, **word: Any) -> None:
