@@ -22,6 +22,11 @@ def test_the_examples_read(name, kit):
         ('name = "mini"', 'name = "other"', ["name is 'other', the file's name says 'mini'"]),
         ('name = "mini"', 'name = "mini', ["is not valid TOML", "line 2"]),
         (', key = "DATABASE_URL" }', " }", ["file and key go together"]),
+        ('url = "http://127.0.0.1:9"', 'url = "your-domain.com"', ["web.url: found 'your-domain.com'; ", "https://"]),
+        ('url = "http://127.0.0.1:9"', 'url = "http://"', ["web.url: found 'http://'; ", "names a host"]),
+        ("[security]", "[security]\nopen_ports = [80, 99999]", ["security.open_ports.1: found 99999", "65535"]),
+        ("[security]", "[security]\nscanned_ports = [[9, 1]]", ["security.scanned_ports.0: ", "from the lower to"]),
+        ('kind = "sandbox"', 'kind = "sandbox"\nstaging = "mini"', ["staging: found 'mini'; ", "another environment"]),
         (
             '{ file = "../../.env", key = "DATABASE_URL" }',
             '"postgresql://u:hunter2@h/db"',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     ValidationInfo,
 )
 
@@ -28,5 +30,14 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
 
 RelativePath = Annotated[Path, AfterValidator(_absolute)]
 
+
+def _of_the_web(address: str) -> str:
+    if not re.match(r"https?://[^\s/?#]", address):
+        raise ValueError("an address begins with http:// or https://, and names a host")
+    return address
+
+
+WebAddress = Annotated[str, AfterValidator(_of_the_web)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 Argv = tuple[str, ...]

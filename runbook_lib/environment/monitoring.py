@@ -8,7 +8,7 @@ from pydantic import (
     Field,
 )
 
-from runbook_lib.environment.model import Model, RelativePath
+from runbook_lib.environment.model import Model, RelativePath, WebAddress
 from runbook_lib.environment.secret import Secret
 
 
@@ -16,7 +16,7 @@ class BugsinkTracker(Model):
     """Bugsink, asked by its API."""
 
     kind: Literal["bugsink"]
-    url: str
+    url: WebAddress
     project: int = Field(description="the number that the DSN ends with")
     token: Secret
 
@@ -25,7 +25,7 @@ class SentryTracker(Model):
     """Sentry, asked by its API; the token needs the scope ``project:read`` and ``event:read``."""
 
     kind: Literal["sentry"]
-    url: str = "https://sentry.io"
+    url: WebAddress = "https://sentry.io"
     organisation: str
     project: str = Field(description="its slug, or its number")
     token: Secret
@@ -36,7 +36,7 @@ class JsonProbe(Model):
 
     kind: Literal["json"] = "json"
     name: str
-    url: str
+    url: WebAddress
     path: str = Field(description="where the answer stands in the JSON: members and list indices, with dots between")
     expected: str | int | float | bool
     token: Secret | None = Field(default=None, description="sent as Authorization: Bearer")
@@ -48,7 +48,7 @@ class BlackboxProbe(Model):
     kind: Literal["blackbox"]
     name: str
     target: str = Field(description="what is probed; in Prometheus the label `instance`")
-    exporter: str | None = Field(
+    exporter: WebAddress | None = Field(
         default=None, description="the exporter's URL; monitoring.prometheus_url is asked if absent"
     )
     module: str = "http_2xx"
@@ -77,9 +77,9 @@ class AlertmanagerAlerting(Model):
     """Alerts go through Prometheus' Alertmanager."""
 
     kind: Literal["alertmanager"]
-    url: str
+    url: WebAddress
     labels: dict[str, str] = Field(default={"severity": "info"}, description="by which the test alert is routed")
-    confirmation_url: str | None = Field(default=None, description="the receiver's: what arrived there")
+    confirmation_url: WebAddress | None = Field(default=None, description="the receiver's: what arrived there")
     token: Secret | None = Field(default=None, description="for confirmation_url, as Authorization: Bearer")
 
 
@@ -87,18 +87,18 @@ class WebhookAlerting(Model):
     """Alerts are posted as JSON to a webhook; where its address is a secret, it is given by reference."""
 
     kind: Literal["webhook"]
-    url: Secret | str
-    confirmation_url: str | None = Field(default=None, description="the receiver's: what arrived there")
+    url: Secret | WebAddress
+    confirmation_url: WebAddress | None = Field(default=None, description="the receiver's: what arrived there")
     token: Secret | None = Field(default=None, description="for confirmation_url, as Authorization: Bearer")
 
 
 class Monitoring(Model):
     """What watches the service."""
 
-    prometheus_url: str | None = None
+    prometheus_url: WebAddress | None = None
     prometheus_job: str | None = Field(default=None, description="the job that scrapes the service")
     prometheus_series: str = Field(default="http_requests_total", description="a series that it collects")
-    grafana_url: str | None = None
+    grafana_url: WebAddress | None = None
     tracked_services: tuple[str, ...] = Field(default=("backend",), description="whose errors are tracked")
     tracker: Annotated[BugsinkTracker | SentryTracker, Field(discriminator="kind")] | None = None
     logs: Logs = Logs()

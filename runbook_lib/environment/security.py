@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
 )
 
-from runbook_lib.environment.model import Model
+from runbook_lib.environment.model import Model, Port
 from runbook_lib.environment.service import Request
+
+
+def _upwards(ports: tuple[int, int]) -> tuple[int, int]:
+    if ports[0] > ports[1]:
+        raise ValueError("a range of ports goes from the lower to the higher")
+    return ports
+
+
+PortRange = Annotated[tuple[Port, Port], AfterValidator(_upwards)]
 
 
 class RateLimit(Model):
@@ -27,9 +37,9 @@ class Security(Model):
 
     rate_limit: RateLimit | None = None
     public_address: str = Field(description="address whose ports are scanned")
-    open_ports: tuple[int, ...] = (80, 443)
-    scanned_ports: tuple[tuple[int, int], ...] = Field(default=((1, 1024),), description="inclusive ranges")
-    private_ports: dict[str, int] = Field(default={"PostgreSQL": 5432, "Redis": 6379})
+    open_ports: tuple[Port, ...] = (80, 443)
+    scanned_ports: tuple[PortRange, ...] = Field(default=((1, 1024),), description="inclusive ranges")
+    private_ports: dict[str, Port] = Field(default={"PostgreSQL": 5432, "Redis": 6379})
     admin_paths: tuple[str, ...] = ("/admin",)
     hsts_seconds: int = 31_536_000
     minimum_grade: Literal["A+", "A", "A-", "B", "C", "D", "E", "F"] = Field(

@@ -9,7 +9,7 @@ from pydantic import (
     Field,
 )
 
-from runbook_lib.environment.model import Argv, Model, RelativePath
+from runbook_lib.environment.model import Argv, Model, RelativePath, WebAddress
 from runbook_lib.environment.secret import Secret
 
 BYPASS = "X-Runbook-Bypass"
@@ -36,8 +36,8 @@ class Request(Model):
 class Web(Model):
     """How users reach the service."""
 
-    url: str
-    http_url: str | None = Field(default=None, description="plain HTTP address, which must redirect")
+    url: WebAddress
+    http_url: WebAddress | None = Field(default=None, description="plain HTTP address, which must redirect")
     certificate_authority: RelativePath | None = None
     health: tuple[Request, ...] = (Request(path="/health", expect={"status": "healthy"}),)
     version_path: str = "/health"

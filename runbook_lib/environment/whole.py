@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import (
     Field,
+    ValidationInfo,
+    field_validator,
 )
 
 from runbook_lib.environment.application import Application, Cache, Database, Dotenv
@@ -59,6 +61,13 @@ class Environment(Model):
     waivers: tuple[Waiver, ...] = ()
     sign_off: SignOff = SignOff()
     limits: Limits = Limits()
+
+    @field_validator("staging")
+    @classmethod
+    def _is_another(cls, staging: str | None, info: ValidationInfo) -> str | None:
+        if staging is not None and staging == info.data.get("name"):
+            raise ValueError("staging is another environment than the one that it receives releases for")
+        return staging
 
     def __str__(self) -> str:
         return self.name
