@@ -339,7 +339,7 @@ def test_an_interrupt_after_a_notebooks_last_cell_is_heeded(mini, monkeypatch):
 
 
 def test_a_kernel_that_does_not_start_is_told(mini, monkeypatch):
-    monkeypatch.setattr(kernels, "START_SECONDS", 0.01)
+    monkeypatch.setattr(kernels, "EXTRA_ARGUMENTS", ["--help"])
     code, opened = run(mini, SOUND)
     assert code is ExitCode.INTERRUPTED
     assert ended(opened) == [(2, "kernel died")]

@@ -27,6 +27,14 @@ def locks(mine):
         lock.release()
 
 
+def held(lock, holder) -> bool:
+    """Whether the lock can be had: the server ends a closed session in its own time."""
+    try:
+        return lock.take(holder) == HELD
+    except Occupied:
+        return False
+
+
 def test_one_holds_it_until_it_is_given_back(locks):
     first, second = locks
     assert first.take(OURS) == HELD
@@ -34,14 +42,14 @@ def test_one_holds_it_until_it_is_given_back(locks):
     with pytest.raises(Occupied, match=r"run theirs|run ours of operator \S+ on host \S+, connected .* since 20"):
         second.take(THEIRS)
     first.release()
-    assert second.take(THEIRS) == HELD
+    until(lambda: held(second, THEIRS))
 
 
 def test_it_is_shared_by_the_processes_of_one_run_and_taken_by_the_next_when_the_holder_ends(locks):
     first, second = locks
     assert (first.take(OURS), second.take(OURS)) == (HELD, SHARED)
     first.release()
-    assert second.take(OURS) == HELD
+    until(lambda: held(second, OURS))
 
 
 def test_equal_run_ids_on_two_machines_are_two_runs(locks):
