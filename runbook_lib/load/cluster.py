@@ -106,7 +106,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
             progress(f"starting {workers} Dask workers")
             with (
                 distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+                    n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
                 ) as local,
                 distributed.Client(local) as client,
             ):

@@ -144,7 +144,7 @@ def at(tmp_path: Any) -> Callable[..., Environment]:
             "application": {"repository": "app.git", "releases": "releases"},
             "dotenv": {"file": ".env"},
             "database": {"url": {"env": "PLANTED_DATABASE_URL"}},
-            "web": {"url": url},
+            "web": {"url": url or "http://127.0.0.1:9"},
             "api": {
                 "accepted": {"method": "POST", "path": "/api/scan/", "json": {"content": "bitcoin:x"}},
                 "refused": {"method": "POST", "path": "/api/scan/", "json": {"content": "?"}, "status": [422]},

@@ -23,6 +23,8 @@ from runbook_lib.step import reporting
 
 from ..waiting import until
 
+# One after the other: the namespaces have the same addresses each time.
+pytestmark = pytest.mark.xdist_group("cluster")
 HOST = "10.213.77.1"
 """Of the bridge between the namespaces; nothing else is there."""
 
