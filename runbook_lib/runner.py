@@ -24,7 +24,7 @@ from runbook_lib.record.archive import Run, Way
 from runbook_lib.record.earlier import RESUMED
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.parameters import refuse_secrets
-from runbook_lib.record.summary import PhaseSummary, RunSummary, has_acted, summarize
+from runbook_lib.record.summary import PhaseSummary, RunSummary, only_planned, summarize
 from runbook_lib.release import Release
 from runbook_lib.review import derived, junit
 from runbook_lib.step import Status
@@ -297,9 +297,7 @@ def _only_planned(run: Run) -> bool:
     """Whether the last pass through notebook 90 has planned its actions, and carried out none."""
     events = run.events.read()
     begun = [event.name == "phase started" and event.data["phase"] == checklist.ROLLBACK for event in events]
-    newest = events[len(begun) - 1 - begun[::-1].index(True) :]
-    planned = any(event.name == "step finished" and event.data["status"] == Status.PLANNED for event in newest)
-    return planned and not has_acted(newest, checklist.ROLLBACK)
+    return only_planned(events[len(begun) - 1 - begun[::-1].index(True) :], checklist.ROLLBACK)
 
 
 def _no_way_back(run: Run) -> str:

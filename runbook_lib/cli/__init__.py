@@ -208,8 +208,9 @@ def list_runs(
     from runbook_lib.record.summary import summarize
 
     rows: list[dict[str, Any]] = []
-    found = archive.runs(environment)
-    known = sorted({*environments.names(), *(each.environment for each in archive.runs())})
+    every = archive.runs()
+    found = [each for each in every if environment in ("*", each.environment)]
+    known = sorted({*environments.names(), *(each.environment for each in every)})
     if environment not in ("*", *known):
         raise ConfigurationError(f"There is no environment '{environment}'; there are: {', '.join(known) or 'none'}.")
     for each in found[-limit:]:

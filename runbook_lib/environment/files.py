@@ -7,17 +7,20 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import (
     BaseModel,
     ValidationError,
 )
 
-from runbook_lib.environment.secret import is_secret_name
+from runbook_lib.environment.secret import Secret, is_secret_name
 from runbook_lib.environment.whole import Environment
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.home import Home, home
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def names(where: Home | None = None) -> tuple[str, ...]:
@@ -75,13 +78,14 @@ def _explain(path: Path, error: ValidationError) -> str:
         elif detail["type"] == "extra_forbidden":
             lines.append(f"  {key}: is not a setting; {_allowed_keys(detail['loc'])}")
         else:
-            lines.append(f"  {key}: {_wrong(key.rpartition('.')[2], detail['input'], detail['msg'])}")
+            lines.append(f"  {key}: {_wrong(key.rpartition('.')[2], detail)}")
     return "\n".join([f"{path} has {error.error_count()} error(s):", *lines])
 
 
-def _wrong(name: str, value: object, said: str) -> str:
+def _wrong(name: str, detail: ErrorDetails) -> str:
     """What is wrong with a value, which is told too, unless it is or may hold a secret."""
-    if "instance of Secret" in said:
+    value, said = detail["input"], detail["msg"]
+    if detail.get("ctx", {}).get("class_name") == Secret.__name__:
         return 'is a secret, which is given by reference: { env = "NAME" } or { file = "PATH", key = "NAME" }'
     if is_secret_name(name) or not isinstance(value, str | int | float):
         return said

@@ -123,10 +123,7 @@ class Pool:
 
     def free(self, connection: Connection) -> None:
         """A request has ended: give its connection to whoever waits longest."""
-        if self._waiting:
-            self._use(connection)
-        else:
-            self._idle.append(connection)
+        self._use(connection)
         self._recorder.after_each()
 
     def spent(self) -> None:

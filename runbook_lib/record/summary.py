@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -127,13 +127,18 @@ def has_acted(events: Iterable[Event], phase: int) -> bool:
     return bool(started)
 
 
+def only_planned(events: Sequence[Event], phase: int) -> bool:
+    """Whether by `events` actions of `phase` were planned, and none was carried out."""
+    finished = (event.data for event in events if event.name == "step finished")
+    planned = any(data["phase"] == phase and data["status"] == Status.PLANNED for data in finished)
+    return planned and not has_acted(events, phase)
+
+
 def rehearsed(summary: RunSummary) -> checklist.Phase | None:
     """The rollback, where it was only planned beside other phases: it then says nothing of the run."""
-    rollback, events = checklist.phase(checklist.ROLLBACK), summary.run.events.read()
+    rollback = checklist.phase(checklist.ROLLBACK)
     alone = {phase.phase.number for phase in summary.phases} <= {rollback.number}
-    finished = (event.data for event in events if event.name == "step finished")
-    planned = any(data["phase"] == rollback.number and data["status"] == Status.PLANNED for data in finished)
-    return rollback if planned and not alone and not has_acted(events, rollback.number) else None
+    return rollback if not alone and only_planned(summary.run.events.read(), rollback.number) else None
 
 
 def _settle(items: dict[str, Any], id: str, tolerated: str, status: Status, **word: Any) -> None:
