@@ -70,7 +70,7 @@ class Cluster:
         for place, call in enumerate(profile.calls):
             wire.message(place, call)
         with _client(self.scheduler, self.workers) as client:
-            names = sorted(client.scheduler_info(n_workers=-1)["workers"])
+            names = sorted(_workers(client))
             begin = time.time() + LEAD_SECONDS
             most = max(1, self.connections // len(names))
             shares = {
@@ -121,6 +121,14 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Client]:
             f"the Dask cluster at {scheduler or 'this machine'} is not there with {workers} workers: {error}",
             remedy="see that its scheduler runs, and that load.engine.workers have joined it",
         ) from error
+
+
+def _workers(client: Client) -> frozenset[str]:
+    """The addresses of those that are there.
+
+    Not by `scheduler_info`: Dask refreshes what that gives on a thread of its own, each time without the workers.
+    """
+    return frozenset(client.nthreads())
 
 
 def _clocks(client: Client, names: list[str]) -> list[float]:
@@ -185,7 +193,7 @@ def _watch(client: Client, shares: Mapping[str, Future[Any]], profile: Profile, 
     while waiting := [name for name, share in shares.items() if not share.done() and name not in lost]:
         try:
             time.sleep(POLL_SECONDS)
-            there = client.scheduler_info(n_workers=-1)["workers"]
+            there = _workers(client)
             for name in waiting:
                 if name not in there:
                     lost.append(name)

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 
+import dask
 import numpy as np
 import pytest
 
@@ -93,7 +94,9 @@ def scheduler(namespaces, tmp_path):
 
 def test_workers_of_this_machine_share_one_schedule(profile, target):
     said = []
-    with reporting(said.append):
+    # Dask's own refreshing of what its client knows of the workers must lose none of them.
+    often = dask.config.set({"distributed.client.scheduler-info-interval": "1ms"})
+    with often, reporting(said.append):
         result = Cluster(workers=2).run(profile("/fixed", seconds=3.0))
     assert result.samples.outcomes() == {Outcome.ANSWERED: 600}
     assert target.asked["/fixed"] == 600
