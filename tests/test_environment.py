@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import base64
+from datetime import date
+
 import pytest
 
 from runbook_lib import environment, release
 from runbook_lib.environment import Secret
+from runbook_lib.environment.signing import _PREFIX
 from runbook_lib.errors import ConfigurationError, Unanswerable
 
 
@@ -78,3 +82,51 @@ def test_a_release_is_a_tag(mini):
     assert found.folder == mini.root / "releases" / "v1"
     with pytest.raises(ConfigurationError, match="'v9' is no tag"):
         release.find(env, "v9")
+
+
+DAY = date(2026, 11, 29)
+LINE = f"ssh-ed25519 {base64.b64encode(_PREFIX + bytes(32)).decode()}"
+KEYS = f"[sign_off]\nthreshold = 1\n[sign_off.keys]\nsecurity = '{LINE}'\n"
+WAIVER = "[[waivers]]\nitem = '11.1'\nreason = 'r'\nperson = 'p'\nexpires = 2026-11-{}\n"
+ACCEPTED = "[[security_audit.accepted]]\nid = 'CVE-1'\nreason = 'r'\nexpires = 2026-11-{}\n"
+TEAM = "[[contacts]]\nrole = '{}'\n[recovery]\noperators = ['dba']\n[[documentation.escalation]]\nrole = 'dba'\n"
+
+
+@pytest.mark.parametrize(
+    ("sound", "faulty", "remark"),
+    [
+        ("", "", "sign_off.keys: names nobody"),
+        (WAIVER.format(29), WAIVER.format(28), "waivers: that of 11.1 has run out on 2026-11-28"),
+        (ACCEPTED.format(29), ACCEPTED.format(28), "security_audit.accepted: CVE-1 has run out on 2026-11-28"),
+        (TEAM.format("dba"), TEAM.format("ops"), "documentation.escalation: no [[contacts]] has the role 'dba'"),
+        (TEAM.format("dba"), TEAM.format("ops"), "recovery.operators: no [[contacts]] has the role 'dba'"),
+        (
+            "[load]\nengine = { kind = 'k6', script = '/dev/null' }",
+            "[load]\nengine = { kind = 'k6', script = 'gone.js' }",
+            "load.engine.script: {environments}/gone.js is not there",
+        ),
+        (
+            "[[announcement.channels]]\nenv = 'PATH'",
+            "[[announcement.channels]]\nenv = 'NOT_SET_ANYWHERE'",
+            "announcement.channels.0: no value found for the secret $NOT_SET_ANYWHERE",
+        ),
+    ],
+    ids=["keys", "waiver", "accepted", "escalation", "operators", "script", "channel"],
+)
+def test_what_cannot_hold_is_remarked_before_anything_runs(mini, sound, faulty, remark):
+    toml = mini.environments[0] / "mini.toml"
+    text = toml.read_text()
+    toml.write_text(text + KEYS + sound)
+    assert list(environment.remarks(environment.load("mini"), DAY)) == []
+    toml.write_text(text + (KEYS if faulty else "") + faulty)
+    wanted = remark.format(environments=mini.environments[0])
+    assert any(said.startswith(wanted) for said in environment.remarks(environment.load("mini"), DAY))
+
+
+def test_a_remark_runs_no_command_and_expects_no_dotenv_file(mini):
+    toml = mini.environments[0] / "mini.toml"
+    asks = "[cache]\nurl = { command = ['touch', 'asked'] }\n"
+    toml.write_text(toml.read_text() + KEYS + asks)
+    (mini.root / ".env").unlink()
+    assert list(environment.remarks(environment.load("mini"), DAY)) == []
+    assert not list(mini.root.rglob("asked"))

@@ -24,7 +24,6 @@ READING = ("diff", "index", "list", "plan", "review", "search", "show", "trend",
 """The commands that change nothing: they may be ended at any moment."""
 app = typer.Typer(
     name="runbook",
-    help="Carry out a production deployment checklist as notebooks, and keep the executed notebooks as the proof.",
     epilog="Exit codes: 0 all passed; 1 a gate failed; 2 usage or configuration, or another run holds the environment; "
     "3 waiting for a person; 4 interrupted, or the machinery broke.",
     no_args_is_help=True,
@@ -45,6 +44,23 @@ RollbackOnFailure = Annotated[
     ),
 ]
 Only = Annotated[str, typer.Option(metavar="PHASES", help="Run these phases alone, such as 9,11.")]
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"runbook-kit {version('runbook-kit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Carry out a production deployment checklist as notebooks, and keep the executed notebooks as the proof."""
 
 
 @app.command()
@@ -131,9 +147,14 @@ def rollback(
 
 @app.command()
 def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = None, only: Only = "") -> None:
-    """Print every item and step. Nothing is touched."""
+    """Print every item and step. Nothing is touched.
+
+    After them, what an environment's description asks for and cannot have as things are: files that are not there,
+    secrets without a value, waivers that have run out, roles that nobody has.
+    """
+    from runbook_lib import environment as environments
     from runbook_lib import runner
-    from runbook_lib.terminal import plan_lines
+    from runbook_lib.terminal import plan_lines, visible
 
     env, target = _load(environment, release)
     console = new_console()
@@ -144,6 +165,8 @@ def plan(environment: EnvironmentName, release: ReleaseTag = "", first: From = N
     console.print(
         f"{len(planned)} items, {sum(len(entry.steps) for entry in planned)} steps; not built: {len(unbuilt)}"
     )
+    for line in environments.remarks(env):
+        console.print(f"to be mended: {visible(line)}", style="yellow", soft_wrap=True, markup=False)
 
 
 @app.command("load")
@@ -367,6 +390,8 @@ def main() -> None:
 
     from runbook_lib.errors import GateFailed
 
+    # nbformat brings jsonschema, which would compile grammars for a format that no notebook has: seconds at each start.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     # Being told to end is being interrupted: the record is closed and the sandbox stopped in both cases.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if sys.argv[1:2] and sys.argv[1] in READING:

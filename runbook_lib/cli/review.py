@@ -62,7 +62,9 @@ def search(
         print_json([asdict(hit) for hit in hits])
     else:
         for hit in hits:
-            typer.echo(visible(f"{hit.environment}/{hit.run}  {hit.item}  {' '.join(hit.snippet.split())}"))
+            typer.echo(
+                visible(f"{hit.environment}/{hit.run}  {hit.item}  {hit.status}  {' '.join(hit.snippet.split())}")
+            )
     if not hits:
         where = f"in the runs of {environment}" if environment else "in any run"
         typer.echo(f"Nothing found {where}. Try fewer or other words; `runbook list` names the runs.", err=True)

@@ -27,6 +27,7 @@ from runbook_lib.environment.objectives import (
 )
 from runbook_lib.environment.platform import ComposePlatform, SupervisorPlatform
 from runbook_lib.environment.recovery import Backup, CronSchedule, Recovery, SupervisorSchedule, SystemdSchedule
+from runbook_lib.environment.remarks import remarks
 from runbook_lib.environment.secret import Secret, is_secret_name, secret_parts
 from runbook_lib.environment.security import AcceptedFinding, RateLimit, Security, SecurityAudit
 from runbook_lib.environment.service import BYPASS, Api, CommandEdge, MarkerEdge, Request, Web, WebBehindEdge
@@ -100,5 +101,6 @@ __all__ = [
     "load",
     "names",
     "read",
+    "remarks",
     "secret_parts",
 ]

@@ -84,7 +84,7 @@ class Environment(Model):
         # What phase 1 is about to write is secret before it stands in the file.
         declared = self.dotenv.values.items()
         found |= {f"dotenv.values.{name}": value for name, value in declared if value and is_secret_name(name)}
-        for name, reference in self._references().items():
+        for name, reference in self.references().items():
             try:
                 found[name] = reference.resolve().get_secret_value()
             except Unanswerable:
@@ -99,11 +99,11 @@ class Environment(Model):
 
     def secret_files(self) -> tuple[Path, ...]:
         """The files that secrets are read from: the service's .env file, and those that references name."""
-        references = (*self._references().values(), *self.announcement.channels)
+        references = (*self.references().values(), *self.announcement.channels)
         named = (reference.file for reference in references if reference.file is not None)
         return tuple(dict.fromkeys(path.resolve() for path in (self.dotenv.file, *named)))
 
-    def _references(self) -> dict[str, Secret]:
+    def references(self) -> dict[str, Secret]:
         """Every secret that is referred to, by its setting's name; an announcement's channels are looked at by part."""
         found = {
             "database.url": self.database.url,

@@ -66,11 +66,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Hit:
-    """An item whose words were found: `snippet` is what it said around them."""
+    """An item whose words were found, and its status: `snippet` is what it said around them."""
 
     environment: str
     run: str
     item: str
+    status: str
     snippet: str
 
 
@@ -121,8 +122,9 @@ _DETAILS: Final = """SELECT environment, run, seconds, statuses
                ORDER BY run DESC LIMIT :runs)
  ORDER BY run, environment"""
 # CROSS, so that the texts are gone through newest first, and no more of them than are shown.
-_SEARCH: Final = """SELECT environment, run, item, snippet(said, 1, '', '', '…', 24)
- FROM said CROSS JOIN runs ON runs.id = said.rowid / :said
+_SEARCH: Final = """SELECT environment, run, item, json_extract(statuses, '$."' || item || '"'),
+ snippet(said, 1, '', '', '…', 24)
+ FROM said CROSS JOIN runs ON runs.id = said.rowid / :said JOIN details USING (id)
  WHERE said MATCH :text AND :environment IN ('', environment) ORDER BY said.rowid DESC LIMIT :limit"""
 
 

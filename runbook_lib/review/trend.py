@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from statistics import fmean, median
 from typing import Final
@@ -77,13 +78,26 @@ def of_each(environments: Sequence[str]) -> list[Trend]:
 
 def _trend(environment: str, found: Recent) -> Trend:
     seen = [detail for detail in found.details if detail.environment == environment]
+    loads = sorted((load for load in found.loads if load.environment == environment), key=_place)
     return Trend(
         environment=environment,
         runs=len(seen),
-        points=tuple(points([load for load in found.loads if load.environment == environment])),
+        points=tuple(points(loads)),
         wavering=tuple(wavering(seen)),
         paces=tuple(paces(seen)),
     )
+
+
+def _place(load: Load) -> tuple[str, int, str]:
+    """Where a load test stands: runs by time, and the items of one as in the checklist."""
+    return load.run, _items().get(load.item, len(_items())), load.item
+
+
+@cache
+def _items() -> Mapping[str, int]:
+    from runbook_lib import checklist
+
+    return {item.id: place for place, item in enumerate(item for phase in checklist.phases() for item in phase.items)}
 
 
 def points(loads: Sequence[Load]) -> Iterator[Point]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,10 @@ def test_the_readme_shows_the_help_as_it_is():
     shown = re.search(r"<!-- help -->\n```\n(.*?)\n```", README, re.DOTALL)
     assert shown is not None
     assert shown[1] == runbook("--help").stdout.strip("\n")
+
+
+def test_the_version_is_said():
+    assert runbook("--version").stdout == f"runbook-kit {metadata.version('runbook-kit')}\n"
 
 
 def test_every_command_is_named_in_the_help_and_has_its_own():
@@ -122,6 +127,14 @@ def test_init_writes_an_environment_that_reads(mini):
     completed = runbook("plan", "acme", "--release", "v1")
     assert completed.returncode == 2
     assert "is no usable git repository" in completed.stderr
+
+
+def test_a_plan_tells_what_is_missing(mini, kit):
+    for notebook in kit.notebooks.glob("03*.ipynb"):
+        shutil.copy(notebook, mini.notebooks)
+    completed = runbook("plan", "mini", "--release", "v1", "--only", "3")
+    assert completed.returncode == 0
+    assert "to be mended: sign_off.keys: names nobody" in completed.stdout
 
 
 def test_a_backup_that_cannot_be_taken_says_why(mini):

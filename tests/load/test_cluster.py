@@ -93,6 +93,9 @@ def scheduler(namespaces, tmp_path):
 
 
 def test_workers_of_this_machine_share_one_schedule(profile, target):
+    # First, for it is what gives Dask the settings that this one is put back to.
+    import distributed  # noqa: F401
+
     said = []
     # Dask's own refreshing of what its client knows of the workers must lose none of them.
     often = dask.config.set({"distributed.client.scheduler-info-interval": "1ms"})

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.review import trend
-from runbook_lib.review.index import Detail, Load
+from runbook_lib.review import index, trend
+from runbook_lib.review.index import Detail, Load, Recent
 
 from ..many_runs import multiply
 from ..record.conftest import roles  # noqa: F401
@@ -31,6 +31,12 @@ def test_only_the_last_tests_of_the_same_item_count():
     recent = [load(number + 5, 10.0) for number in range(trend.BEFORE)]
     (*_, last) = trend.points([*old, *recent, load(98, 1.0, item="11.2.1"), load(99, 10.0)])
     assert last.p95 == 0.0
+
+
+def test_the_tests_of_one_run_stand_as_in_the_checklist(monkeypatch):
+    loads = tuple(load(number, 1.0, item=item) for number in (1, 2) for item in ("11.1", "7.1.4"))
+    monkeypatch.setattr(index, "recent", lambda *_, **__: Recent(loads, ()))
+    assert [point.load.item for point in trend.of("mini").points] == ["7.1.4", "11.1"] * 2
 
 
 def test_a_test_after_none_that_sustained_anything_has_no_share():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from runbook_lib.checks.browser import chromium, codes
-from runbook_lib.checks.browser.visit import SHOWN, Visit, flat, visiting
+from runbook_lib.checks.browser.visit import SHOWN, Disturbed, Visit, flat, visiting
 from runbook_lib.environment import MARKUP, QUOTED, Environment, Sample
 from runbook_lib.errors import Unanswerable
 from runbook_lib.step import Evidence, Finding, Table, check, progress
@@ -74,9 +74,9 @@ async def _faults(env: Environment, visit: Visit) -> list[str]:
 @check("A QR code before the camera gives its result")
 def scans_by_camera(env: Environment) -> Finding:
     """9.1.2: the browser's camera sees a QR code of ``browser.valid``; the page asks for it and shows the result."""
-    asked: list[bool] = []
 
     async def look(context: BrowserContext) -> Finding:
+        asked: list[bool] = []
         await chromium.watch_camera(context, lambda: asked.append(True))
         attempt = await _attempt(context, env, "camera", lambda visit: visit.start_camera(env), env.browser.valid.shows)
         return _judged([attempt if asked else attempt.but("the page never asked for the camera")])
@@ -195,12 +195,14 @@ def _judged(attempts: Sequence[Attempt]) -> Finding:
 def _in_browser(
     env: Environment, look: Callable[[BrowserContext], Awaitable[Finding]], *, expected: Any, film: bytes | None = None
 ) -> Finding:
-    """What `look` finds in a browser of its own; a service that refuses us is a finding too.
+    """What `look` finds in a browser of its own, in a second one if this machine's network disturbed the first.
+
+    A service that refuses us is a finding too.
 
     Raises
     ------
     Unanswerable
-        There is no browser, it broke off, or it took longer than ``limits.browser``.
+        There is no browser, it broke off, took longer than ``limits.browser``, or was disturbed twice.
     """
     try:
         key = chromium.pinned(env)
@@ -217,4 +219,8 @@ def _in_browser(
             first = error.message.partition("\n")[0]
             raise Unanswerable(f"the browser broke off: {first}", remedy="run this phase again") from error
 
-    return chromium.drive(work, seconds=env.limits.browser)
+    try:
+        return chromium.drive(work, seconds=env.limits.browser)
+    except Disturbed as error:
+        progress(f"{error}; once more")
+        return chromium.drive(work, seconds=env.limits.browser)

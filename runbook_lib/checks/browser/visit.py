@@ -32,6 +32,12 @@ SHOWN: Final = 300
 _QUIET_SECONDS: Final = 0.5
 _RESTLESS_SECONDS: Final = 5.0
 _COLOURS: Final = 64
+_OWN_NETWORK: Final = ("ERR_NETWORK_CHANGED", "ERR_INTERNET_DISCONNECTED", "ERR_NETWORK_IO_SUSPENDED")
+"""Chromium's words for what befell the machine it runs on; they tell nothing of the page."""
+
+
+class Disturbed(Unanswerable):
+    """This machine's own network changed under a page; another try may do."""
 
 
 def plain(url: str) -> str:
@@ -49,7 +55,8 @@ class Visit:
     """A page, and what the browser saw of it so far.
 
     `requests` are (method and address, outcome, as it should be); `problems` kept us from using the page at all.
-    `under_way` are the requests without an answer yet, `stirred` is when the last one ended, by the monotonic clock.
+    `disturbed` is what befell this machine's own network. `under_way` are the requests without an answer yet, `stirred`
+    is when the last one ended, by the monotonic clock.
     """
 
     page: Page
@@ -58,6 +65,7 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
     popups: list[str] = field(default_factory=list)
+    disturbed: str = ""
     under_way: set[Request] = field(default_factory=set)
     stirred: float = 0.0
 
@@ -95,7 +103,10 @@ class Visit:
 
     def _failure(self, asked: Request) -> None:
         self._end(asked)
-        self.requests.append((f"{asked.method} {plain(asked.url)}", asked.failure or "failed", False))
+        reason = asked.failure or "failed"
+        if any(word in reason for word in _OWN_NETWORK):
+            self.disturbed = reason
+        self.requests.append((f"{asked.method} {plain(asked.url)}", reason, False))
 
     async def go(self, env: Environment) -> None:
         """Open the page. Raises Unanswerable where it does not load in time, or its name does not resolve."""
@@ -202,7 +213,15 @@ def _small(png: bytes) -> bytes:
 
 @asynccontextmanager
 async def visiting(context: BrowserContext, env: Environment) -> AsyncIterator[Visit]:
-    """The front page, loaded in a tab of its own. Raises Unanswerable as :meth:`Visit.go` does."""
+    """The front page, loaded in a tab of its own.
+
+    Raises
+    ------
+    Unanswerable
+        As :meth:`Visit.go` does.
+    Disturbed
+        A request was lost to this machine's own network, so that what was seen is no finding.
+    """
     page = await context.new_page()
     visit = Visit(page)
     visit.listen()
@@ -210,5 +229,10 @@ async def visiting(context: BrowserContext, env: Environment) -> AsyncIterator[V
         await chromium.mark(page, env)
         await visit.go(env)
         yield visit
+        if visit.disturbed:
+            raise Disturbed(
+                f"this machine's own network changed while the page was open: {visit.disturbed}",
+                remedy="see that nothing sets up interfaces, containers or a VPN here meanwhile; run this phase again",
+            )
     finally:
         await page.close()

@@ -255,3 +255,30 @@ def test_hostile_content_that_is_swallowed(planted):
     ).run()
     assert "<script>alert(2)</script>' is not shown" in finding.observed["hostile-1"]
     assert "read as HTML" in finding.observed["hostile-2"]
+
+
+@pytest.fixture
+def offline(monkeypatch) -> list[bool]:
+    """Whether the machine is cut off from its network at each visit to come: Chromium's own switch for it."""
+    visits: list[bool] = []
+    sound = chromium.mark
+
+    async def mark(page, env):
+        await sound(page, env)
+        await page.context.set_offline(visits.pop(0))
+
+    monkeypatch.setattr(chromium, "mark", mark)
+    return visits
+
+
+def test_a_network_of_ours_that_changes_once(planted, offline):
+    offline += [True, False]
+    finding = browser.page_loads(planted()).run()
+    assert finding.ok, finding.observed
+    assert offline == []
+
+
+def test_a_network_of_ours_that_does_not_rest_is_no_finding(planted, offline):
+    offline += [True, True]
+    with pytest.raises(Unanswerable, match=r"this machine's own network changed .* net::ERR_INTERNET_DISCONNECTED"):
+        browser.takes_typed_content(planted()).run()
