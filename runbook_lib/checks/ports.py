@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
+import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -41,16 +41,17 @@ def open_ports(address: str, ports: Iterable[int]) -> frozenset[int]:
 
 async def _scan(address: str, ports: list[int]) -> frozenset[int]:
     slots = asyncio.Semaphore(AT_ONCE)
+    places = await _resolved(address)
     done = 0
 
     async def probe(port: int) -> int | None:
         nonlocal done
         async with slots:
-            accepted = await _accepts(address, port)
+            accepted = [await _accepts(family, host, port) for family, host in places]
         done += 1
         if done % 2000 == 0:
             progress(f"{done} of {len(ports)} ports tried")
-        return port if accepted else None
+        return port if any(accepted) else None
 
     found: set[int] = set()
     for start in range(0, len(ports), 8192):
@@ -59,21 +60,44 @@ async def _scan(address: str, ports: list[int]) -> frozenset[int]:
     return frozenset(found)
 
 
-async def _accepts(address: str, port: int) -> bool:
+async def _resolved(address: str) -> list[tuple[int, str]]:
+    """The family and the numbers of every address that `address` stands for."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), CONNECT_SECONDS)
-    except (TimeoutError, ConnectionError):
-        return False
+        found = await asyncio.get_running_loop().getaddrinfo(address, 0, type=socket.SOCK_STREAM)
     except OSError as error:
-        if error.errno in (errno.EHOSTUNREACH, errno.EACCES, errno.EPERM):
-            return False  # a firewall said no
-        raise Unanswerable(
-            f"{address} cannot be scanned from here: {error}", remedy="check security.public_address and the network"
-        ) from error
-    writer.close()
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
+        raise _unreachable(address, error) from error
+    return [(family, str(place[0])) for family, *_, place in found]
+
+
+async def _accepts(family: int, host: str, port: int) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(probe, (host, port)), CONNECT_SECONDS)
+        except TimeoutError:
+            return _connected(probe)
+        except ConnectionError:
+            return False
+        except OSError as error:
+            if error.errno in (errno.EHOSTUNREACH, errno.EACCES, errno.EPERM):
+                return False  # a firewall said no
+            raise _unreachable(host, error) from error
+        return True
+
+
+def _connected(probe: socket.socket) -> bool:
+    """Whether it was accepted all the same: where this machine is busy, time is up before the loop has looked."""
+    try:
+        probe.getpeername()
+    except OSError:
+        return False
     return True
+
+
+def _unreachable(address: str, error: OSError) -> Unanswerable:
+    return Unanswerable(
+        f"{address} cannot be scanned from here: {error}", remedy="check security.public_address and the network"
+    )
 
 
 @check("Only the declared ports answer")

@@ -51,6 +51,20 @@ def test_more_ports_than_are_tried_at_once(at):
         assert port in ports.open_ports("127.0.0.1", range(port - 300, port + 300))
 
 
+def test_a_port_is_open_however_late_this_machine_looks(monkeypatch):
+    monkeypatch.setattr(ports, "CONNECT_SECONDS", 1e-9)
+    with listening() as port:
+        assert ports.open_ports("127.0.0.1", [port, closed()]) == {port}
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("address", ["localhost", "::1"])
+def test_an_address_may_be_a_name_or_of_the_sixth_version(address):
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        port = server.getsockname()[1]
+        assert ports.open_ports(address, [port, closed()]) == {port}
+
+
 def test_the_stores_are_private_in_the_sandbox(env):
     finding = ports.stores_private(env).run()
     assert finding.ok, finding.observed
