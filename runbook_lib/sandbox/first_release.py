@@ -50,13 +50,17 @@ def _carry_out(step: Step) -> None:
         raise ConfigurationError(f"{step.title} failed: {finding.observed}; {finding.remedy}")
 
 
-def deploy(env: Environment, found: Release) -> None:
-    """Migrate the environment's database, fill it, build the images and start the services."""
-    _carry_out(migrate.apply(env, found))
-    _fill(env)
+def build_images(env: Environment, found: Release) -> None:
+    """Build the release's images and tag them; can be repeated."""
     platform = platforms.connect(env)
     platform.tag(found, platform.build(found))
-    platform.up(found)
+
+
+def deploy(env: Environment, found: Release) -> None:
+    """Migrate the environment's database, fill it, and start the services on the release's images."""
+    _carry_out(migrate.apply(env, found))
+    _fill(env)
+    platforms.connect(env).up(found)
 
 
 def _fill(env: Environment) -> None:

@@ -158,6 +158,9 @@ class Sandbox:
         bare = [env for env, _ in self._environments() if platforms.connect(env).deployed() is None]
         if bare:
             found = first_release.prepare(bare[0])
+            # All before any service starts, and one after the other: stacks of one engine share the images' names.
+            for env in bare:
+                first_release.build_images(env, found)
             together(*(partial(first_release.deploy, env, found) for env in bare))
 
     def _environments(self) -> tuple[tuple[Environment, Stack], ...]:
