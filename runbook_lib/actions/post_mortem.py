@@ -12,11 +12,12 @@ from runbook_lib import release as releases
 from runbook_lib.actions.exchange import RESTORED
 from runbook_lib.actions.predecessor import ROLLED_BACK, Deployment, deployment_of
 from runbook_lib.checklist import ROLLBACK
-from runbook_lib.checks import database, http, logs
+from runbook_lib.checks import database, http
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unresolved
 from runbook_lib.home import home
 from runbook_lib.pages import Page, Section
+from runbook_lib.platforms import log_lines
 from runbook_lib.record.archive import Facts, Run
 from runbook_lib.record.events import Event
 from runbook_lib.record.masking import Mask
@@ -207,15 +208,15 @@ def _logs(env: Environment, found: Deployment, tag: str, until: datetime) -> Ite
         if not services:
             yield Section(title, (f"No service is known to have run {tag}, for it has no images.",))
         for service in services:
-            lines = tuple(_between(platform.logs(service), found.at, until))[-LOG_LINES:]
+            lines = tuple(_until(platform.logs(service, since=found.at), until))[-LOG_LINES:]
             yield Section(f"{title}: {service}", commands=lines or ("(nothing logged)",))
     except Unresolved as error:
         yield Section(title, (f"The logs could not be read: {error}",))
 
 
-def _between(log: str, start: datetime, end: datetime) -> Iterator[str]:
-    for line in logs.since(log, start):
-        written = logs.moment(line)
+def _until(log: str, end: datetime) -> Iterator[str]:
+    for line in log.splitlines():
+        written = log_lines.moment(line)
         if written is not None and written > end:
             return
         yield line

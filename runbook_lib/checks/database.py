@@ -34,6 +34,9 @@ _ROW_TEXT: Final = {
     "search_path": "",
 }
 """The settings on which the text of a row depends."""
+OWN: Final = "runbook_row"
+"""Stands in every query of ours that reads whole tables, and makes another query of it than the application's."""
+_COUNT: Final = "SELECT count(*) FROM (SELECT FROM {} AS runbook_row) AS runbook_rows"
 _CHECKSUM: Final = """
 SELECT count(*), coalesce(sum(('x' || left(digest, 16))::bit(64)::bigint), 0),
        coalesce(sum(('x' || substr(digest, 17, 16))::bit(64)::bigint), 0)
@@ -55,9 +58,21 @@ def name(env: Environment) -> str:
 
 
 def without_driver(address: str) -> str:
-    """The URL as libpq reads it: without a driver's suffix, such as ``+psycopg``."""
+    """The URL as libpq reads it: without a driver's suffix, such as ``+asyncpg``, and without what is the driver's own.
+
+    asyncpg's ``ssl`` says what libpq's ``sslmode`` does; parameters that libpq does not know are left out.
+    """
     scheme, separator, rest = address.partition("://")
-    return f"{scheme.partition('+')[0]}{separator}{rest}"
+    kind, driver, _ = scheme.partition("+")
+    if not driver:
+        return address
+    from psycopg import pq
+
+    place, mark, query = rest.partition("?")
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    given = (part.replace("ssl=", "sslmode=", 1) if part.startswith("ssl=") else part for part in query.split("&"))
+    kept = "&".join(part for part in given if part.partition("=")[0] in known)
+    return f"{kind}{separator}{place}{kept and mark}{kept}"
 
 
 def with_database(address: str, name: str) -> str:
@@ -148,16 +163,21 @@ def row_counts(connection: psycopg.Connection[Any]) -> dict[str, int]:
 
     counts: dict[str, int] = {}
     for schema, table in _tables(connection):
-        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))).fetchone()
+        row = connection.execute(sql.SQL(_COUNT).format(sql.Identifier(schema, table))).fetchone()
         counts[f"{schema}.{table}"] = row[0] if row else 0
     return counts
 
 
 def _tables(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
-    """Schema and name of every table that is not the server's own, sorted."""
+    """Schema and name of every table that holds rows of the application's, sorted.
+
+    A partitioned table's rows are its partitions'; those of an extension's tables are the extension's.
+    """
     return connection.execute(
-        "SELECT schemaname, tablename FROM pg_tables "
-        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
+        "SELECT nspname, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE relkind = 'r' AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%' AND NOT EXISTS "
+        "(SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e') "
+        "ORDER BY 1, 2"
     ).fetchall()
 
 

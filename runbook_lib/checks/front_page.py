@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from runbook_lib.checks import http
 from runbook_lib.environment import Environment, Request
 from runbook_lib.step import Finding, check
+
+LOADED_LINKS: Final = frozenset({"stylesheet", "icon", "apple-touch-icon", "manifest", "modulepreload", "preload"})
+"""What a browser loads of a page's <link>s; others, such as canonical, name pages."""
 
 
 @check("The front page of {env} loads with its assets")
 def loads(env: Environment) -> Finding:
     """S.3: the page is HTML over https, holds the declared text, and each script and style sheet it names answers."""
-    page = http.examine(env, Request(name="front page", path="/"))
+    page = http.examine(env, Request(name="front page", path=env.browser.path))
     problems = list(page.problems)
     if not env.web.url.startswith("https://"):
         problems.append(f"{env.web.url} is not https")
@@ -23,15 +28,17 @@ def loads(env: Environment) -> Finding:
     if env.web.page_contains not in page.answer.text:
         problems.append(f"does not contain {env.web.page_contains!r}")
     with http.client(env) as via:
-        assets = [http.examine(env, Request(path=path), via=via) for path in _own_assets(page.answer.text)]
+        assets = [
+            http.examine(env, Request(path=path), via=via) for path in _own_assets(page.answer.text, env.browser.path)
+        ]
     return http.judge(
         [http.Examination(page.request, page.answer, tuple(problems)), *(_typed(asset) for asset in assets)],
         remedy="build and deploy the front end again; look at the edge's log for what is missing",
     )
 
 
-def _own_assets(html: str) -> list[str]:
-    """Paths of the scripts, style sheets and icons on the page's own host."""
+def _own_assets(html: str, page: str = "/") -> list[str]:
+    """Paths of the scripts, images, style sheets and icons on the page's own host; `page` is its own path."""
     from html.parser import HTMLParser
     from urllib.parse import urljoin
 
@@ -42,9 +49,10 @@ def _own_assets(html: str) -> list[str]:
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             named = dict(attrs)
-            address = named.get("src") if tag in ("script", "img") else named.get("href") if tag == "link" else None
+            loads = tag == "link" and LOADED_LINKS & set((named.get("rel") or "").lower().split())
+            address = named.get("src") if tag in ("script", "img") else named.get("href") if loads else None
             if address and "://" not in address and not address.startswith(("//", "data:")):
-                self.found.append(urljoin("/", address))
+                self.found.append(urljoin(page, address))
 
     parser = Assets()
     parser.feed(html)

@@ -28,7 +28,7 @@ REFERRERS: Final = (*STRICT_REFERRERS, "no-referrer-when-downgrade", "origin", "
 
 def _values(env: Environment, name: str) -> list[str]:
     """Every value that the front page gives for a header. Raises Unanswerable where there is no front page."""
-    page = http.examine(env, Request(path="/"))
+    page = http.examine(env, Request(path=env.browser.path))
     if page.answer is None or page.problems:
         raise Unanswerable(
             f"the front page could not be looked at: {page.observed}", remedy="bring the front page up first (S.3)"
@@ -156,7 +156,7 @@ def parse_transport_policy(value: str) -> TransportPolicy | None:
 
 def hsts_seconds(env: Environment) -> int | None:
     """For how long the front page asks browsers to keep to https; None where it does not, or shows no page."""
-    page = http.examine(env, Request(path="/"))
+    page = http.examine(env, Request(path=env.browser.path))
     values = page.answer.headers.get_list("strict-transport-security") if page.answer else []
     policy = parse_transport_policy(values[0]) if values else None
     return policy.seconds if policy else None

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from runbook_lib.checks import http
@@ -149,22 +149,37 @@ def response_time(env: Environment) -> Finding:
 def _time(parts: SplitResult, context: ssl.SSLContext, limit: float) -> tuple[int, Phases]:
     """One GET over a new connection: its status and phases. Raises OSError where there is no answer."""
     host, secure = parts.hostname or "", parts.scheme == "https"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     marks = [time.perf_counter()]
-    place = socket.getaddrinfo(host, parts.port or (443 if secure else 80), type=socket.SOCK_STREAM)[0]
+    places = socket.getaddrinfo(host, parts.port or (443 if secure else 80), type=socket.SOCK_STREAM)
     marks.append(time.perf_counter())
-    with socket.socket(*place[:3]) as plain:
-        plain.settimeout(limit)
-        plain.connect(place[4])
+    with _connected(places, limit) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         marks.append(time.perf_counter())
         with context.wrap_socket(plain, server_hostname=host) if secure else plain as stream:
             marks.append(time.perf_counter())
             connection = HTTPConnection(host, parts.port)
             connection.sock = stream
-            connection.request("GET", parts.path or "/", headers={http.HEADER: http.MARK, "Connection": "close"})
+            connection.request("GET", target, headers={http.HEADER: http.MARK, "Connection": "close"})
             with connection.getresponse() as response:
                 marks.append(time.perf_counter())
                 response.read(http.BODY_LIMIT)
                 marks.append(time.perf_counter())
     durations = [(later - earlier) * 1000.0 for earlier, later in pairwise(marks)]
     return response.status, Phases(*durations)
+
+
+def _connected(places: Sequence[tuple[Any, ...]], limit: float) -> socket.socket:
+    """A connection to the first of these addresses that accepts; a name may stand for one where nobody listens."""
+    refused = OSError("the name stands for no address")
+    for family, kind, protocol, _, place in places:
+        plain = socket.socket(family, kind, protocol)
+        plain.settimeout(limit)
+        try:
+            plain.connect(place)
+        except OSError as error:
+            plain.close()
+            refused = error
+        else:
+            return plain
+    raise refused

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from runbook_lib import platforms
-from runbook_lib.checks import http, logs, monitors, uptime
+from runbook_lib.checks import http, monitors, uptime
 from runbook_lib.environment import Environment
 from runbook_lib.errors import NotApplicable, Unanswerable
-from runbook_lib.platforms import LogKeeping, Platform
+from runbook_lib.platforms import LogKeeping, Platform, log_lines
 from runbook_lib.step import Finding, Table, check
 
 PERIOD_DAYS: Final = {"hourly": 1 / 24, "daily": 1.0, "weekly": 7.0, "monthly": 28.0, "yearly": 365.0}
@@ -263,7 +263,7 @@ def _lasts(size: int | None, written: int, files: Sequence[Path]) -> str:
     if size is None or oldest is None:
         return ""
     with oldest.open(encoding="utf-8", errors="replace") as file:
-        began = next((moment for line in islice(file, HEAD_LINES) if (moment := logs.moment(line))), None)
+        began = next((moment for line in islice(file, HEAD_LINES) if (moment := log_lines.moment(line))), None)
     age = (datetime.now(UTC) - began).total_seconds() if began else 0.0
     return f"about {size / (written / age) / SECONDS_A_DAY:.1f}" if age > 0 else ""
 

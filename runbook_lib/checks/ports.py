@@ -106,20 +106,28 @@ def only_necessary(env: Environment) -> Finding:
     security = env.security
     declared = frozenset(security.open_ports)
     wanted = {port for first, last in security.scanned_ports for port in range(first, last + 1)}
-    wanted |= declared | set(security.private_ports.values())
-    found = open_ports(security.public_address, wanted)
+    wanted |= set(security.private_ports.values())
+    found = _scanned(env, wanted)
+    return Finding(
+        ok=found <= declared,
+        observed=f"{len(wanted | declared)} ports of {security.public_address} tried; open: {_listed(found)}",
+        expected=f"open at most: {_listed(declared)}",
+        remedy="close the ports in the firewall, bind their services to loopback, or declare them as necessary",
+        tables=(_ports(env, found),),
+    )
+
+
+def _scanned(env: Environment, wanted: Iterable[int]) -> frozenset[int]:
+    """Which of these and of the declared ports answer. Raises Unanswerable where none of the declared ones does."""
+    security = env.security
+    declared = frozenset(security.open_ports)
+    found = open_ports(security.public_address, declared | set(wanted))
     if declared and not found & declared:
         raise Unanswerable(
             f"not one declared port of {security.public_address} answers, so the scan proves nothing",
             remedy="see that the edge is up, and that security.public_address and open_ports are right",
         )
-    return Finding(
-        ok=found <= declared,
-        observed=f"{len(wanted)} ports of {security.public_address} tried; open: {_listed(found)}",
-        expected=f"open at most: {_listed(declared)}",
-        remedy="close the ports in the firewall, bind their services to loopback, or declare them as necessary",
-        tables=(_ports(env, found),),
-    )
+    return found
 
 
 def _listed(ports: Iterable[int]) -> str:
@@ -139,7 +147,7 @@ def stores_private(env: Environment) -> Finding:
     stores |= {f"{name}:{port}": port for name, port in _own_ports(env)}
     if not stores:
         raise Unanswerable("no port of a data store is known", remedy="declare security.private_ports")
-    found = open_ports(address, stores.values())
+    found = _scanned(env, stores.values()) & set(stores.values())
     seen = {name: "answers" if port in found else "refuses" for name, port in stores.items()}
     return Finding(
         ok=not found,

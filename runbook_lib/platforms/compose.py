@@ -152,10 +152,11 @@ class Compose:
             raise Unanswerable(f"the engine does not say how {argv[0]} in {service} ended", remedy="run it again")
         return Completed(tuple(argv), code, output.decode(errors="replace"), time.monotonic() - started)
 
-    def logs(self, service: str) -> str:
-        """What the container has logged, as far back as its driver keeps it."""
+    def logs(self, service: str, *, since: datetime | None = None) -> str:
+        """What the container has logged, by the engine's own times, as far back as its driver keeps it."""
         with engine.answering() as client:
-            return self._container(client, service).logs().decode(errors="replace")
+            found = self._container(client, service)
+            return found.logs(since=int(since.timestamp()) if since else None).decode(errors="replace")
 
     def log_files(self, service: str) -> tuple[Path, ...]:
         """None: the engine keeps them, perhaps on another machine."""

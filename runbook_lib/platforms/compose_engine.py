@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -75,9 +76,18 @@ def _client(seconds: int) -> DockerClient:
 
 
 def containers(client: DockerClient, project: str) -> dict[str, Container]:
-    """The project's containers by service, the newest where there are several; what `run` started is left out."""
+    """The project's containers by service, the newest where there are several; what `run` started is left out.
+
+    Raises Unanswerable where a service runs in several: one of them would be looked at for all.
+    """
     labels = [f"{PROJECT}={project}", f"{ONE_OFF}=False"]
     found = client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
+    running = Counter(each.labels[SERVICE] for each in found if each.status == "running")
+    if several := [f"{name} in {number}" for name, number in sorted(running.items()) if number > 1]:
+        raise Unanswerable(
+            f"services run in several containers, of which this kit would see one: {', '.join(several)}",
+            remedy="give each service one container (no deploy.replicas, no --scale), with workers inside it",
+        )
     return {each.labels[SERVICE]: each for each in sorted(found, key=lambda each: str(each.attrs["Created"]))}
 
 

@@ -107,8 +107,8 @@ class Platform(Protocol):
         """Run a program inside a service: its folder, its interpreter (``python``), its environment."""
         ...
 
-    def logs(self, service: str) -> str:
-        """What the service has logged, as far back as it is kept."""
+    def logs(self, service: str, *, since: datetime | None = None) -> str:
+        """What the service has logged since then, or as far back as it is kept."""
         ...
 
     def log_files(self, service: str) -> tuple[Path, ...]:

@@ -22,6 +22,7 @@ from runbook_lib import command
 from runbook_lib.command import Completed
 from runbook_lib.environment import Environment, SupervisorPlatform
 from runbook_lib.errors import Unanswerable
+from runbook_lib.platforms import log_lines
 from runbook_lib.platforms.images import ImageStore, file_name, point, remove
 from runbook_lib.platforms.interface import Image, LogKeeping, Service
 from runbook_lib.release import Release
@@ -109,9 +110,12 @@ class Supervisor:
         program = folder / ".venv" / "bin" / "python" if argv[0] == "python" else argv[0]
         return command.run([program, *argv[1:]], cwd=folder, env=self._dotenv(), timeout=timeout)
 
-    def logs(self, service: str) -> str:
-        """What the program has written, the rotated files included."""
-        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in self.log_files(service))
+    def logs(self, service: str, *, since: datetime | None = None) -> str:
+        """What the program has written, the rotated files included, by the times in its lines."""
+        start = since.timestamp() if since else 0.0
+        files = [path for path in self.log_files(service) if path.stat().st_mtime >= start]
+        text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+        return "".join(f"{line}\n" for line in log_lines.since(text, since)) if since else text
 
     def log_files(self, service: str) -> tuple[Path, ...]:
         """The program's log and its rotated predecessors, oldest first."""

@@ -6,7 +6,7 @@ from runbook_lib import platforms
 from runbook_lib.actions import post_mortem
 from runbook_lib.environment import Database, Secret
 from runbook_lib.errors import Unanswerable
-from runbook_lib.platforms import Image, Service
+from runbook_lib.platforms import Image, Service, log_lines
 
 LOG = """\
 2026-01-02T03:00:00Z INFO before the deployment
@@ -27,9 +27,9 @@ class Platform:
     def tagged(self, release):
         return (Image("backend", "sha256:a", 1, 0.0),)
 
-    def logs(self, service):
+    def logs(self, service, *, since):
         assert service == "backend", "only what the release brought is of interest"
-        return LOG
+        return "\n".join(log_lines.since(LOG, since))
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_state_that_cannot_be_found_out_says_so(where, failed, tmp_path):
 
 def test_logs_that_cannot_be_read(where, failed, monkeypatch):
     class Mute(Platform):
-        def logs(self, service):
+        def logs(self, service, *, since):
             raise Unanswerable("supervisord does not answer")
 
     monkeypatch.setattr(platforms, "connect", lambda env: Mute())

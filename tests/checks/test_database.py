@@ -118,6 +118,26 @@ def test_only_the_password_changes(old, new):
     assert psycopg.conninfo.conninfo_to_dict(database.without_driver(parts.geturl()))["password"] == new
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (
+            "postgresql+asyncpg://u@h/d?ssl=require&prepared_statement_cache_size=0",
+            "postgresql://u@h/d?sslmode=require",
+        ),
+        ("postgresql+asyncpg://u@h/d?prepared_statement_cache_size=0", "postgresql://u@h/d"),
+        (
+            "postgresql+psycopg://u@h/d?options=-c%20x%3D1&sslmode=disable",
+            "postgresql://u@h/d?options=-c%20x%3D1&sslmode=disable",
+        ),
+        ("postgresql://u@h/d?ssl=require", "postgresql://u@h/d?ssl=require"),
+        ("postgresql+psycopg://u@h/d", "postgresql://u@h/d"),
+    ],
+)
+def test_what_is_the_drivers_own_is_left_out(given, read):
+    assert database.without_driver(given) == read
+
+
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=20))
 def test_only_the_database_changes(name):
     url = database.with_database("postgresql+psycopg://app:pw@db.internal/app?sslmode=require", name)

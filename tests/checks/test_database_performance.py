@@ -116,6 +116,26 @@ def test_statistics_of_the_extension_are_read(scratch):
     assert (query.text, query.slowest, query.calls) == ("SELECT ?, ?", 1200.0, 3)
 
 
+def test_what_this_kit_asks_itself_is_no_slow_query(scratch, monkeypatch):
+    with database.connected(scratch) as connection:
+        connection.execute("CREATE TABLE large (id int)")
+        asked: list[str] = []
+        execute = type(connection).execute
+        monkeypatch.setattr(
+            type(connection), "execute", lambda own, query, *rest: asked.append(query) or execute(own, query, *rest)
+        )
+        assert database.row_counts(connection) == {"public.large": 0}
+        database.contents(connection)
+        texts = [each if isinstance(each, str) else each.as_string(connection) for each in asked]
+    own = [text.strip() for text in texts if "large" in text]
+    queries = [database_performance.Query(text, 5000.0, 1) for text in [*own, "SELECT count(*) FROM large"]]
+    monkeypatch.setattr(database_performance, "_from_statistics", lambda _: queries)
+    monkeypatch.setattr(database_performance, "_from_log", lambda *_: queries)
+    finding = database_performance.slow_queries(scratch).run()
+    assert len(own) >= 2
+    assert finding.observed.startswith("1 queries above")
+
+
 def test_an_extension_that_does_not_answer_is_no_verdict(scratch):
     with database.connected(scratch) as connection, pytest.raises(Unanswerable, match="does not answer"):
         database_performance._from_statistics(connection)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook_lib.actions import backup as action
-from runbook_lib.checks import dumps
+from runbook_lib.checks import database, dumps
 from runbook_lib.errors import Unanswerable
 
 
@@ -18,6 +18,20 @@ def test_a_whole_dump(taken):
     env, facts = taken
     finding = dumps.readable(env, facts).run()
     assert finding.ok, finding.observed
+
+
+def test_a_dump_of_a_partitioned_table_is_whole(env, tmp_path):
+    own = env.model_copy(update={"backup": env.backup.model_copy(update={"folder": tmp_path})})
+    with database.connected(env) as connection:
+        connection.execute("CREATE TABLE planted (at int) PARTITION BY RANGE (at)")
+        try:
+            connection.execute("CREATE TABLE planted_1 PARTITION OF planted FOR VALUES FROM (0) TO (9)")
+            facts = action.take(own, "test").facts()
+        finally:
+            connection.execute("DROP TABLE planted")
+    finding = dumps.readable(own, facts).run()
+    assert finding.ok, finding.observed
+    assert "public.planted_1" in dumps.rollback_point(facts).tables
 
 
 def test_a_missing_dump(taken):

@@ -94,3 +94,21 @@ def test_a_refused_connection_fails_and_silence_is_no_verdict(at):
         silent.listen()
         with pytest.raises(Unanswerable, match="did not answer"):
             latency.response_time(at(url, load=LOAD, limits={"request": 0.1})).run()
+
+
+def test_a_name_may_stand_for_an_address_where_nobody_listens(serve, at, reply, monkeypatch):
+    server = serve({"/health": reply({"status": "healthy"})})
+    real = socket.getaddrinfo
+
+    def both(host, port, *rest, **more):
+        silent = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))
+        return [silent, *real(host, port, *rest, **more)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    assert latency.response_time(at(server.url)).run().ok
+
+
+def test_the_query_is_sent_too(serve, at, reply):
+    server = serve({"/health": reply({"status": "healthy"})})
+    latency.response_time(at(server.url, web={"url": server.url, "health": [{"path": "/health?deep=1"}]})).run()
+    assert {asked.path for asked in server.asked} == {"/health?deep=1"}

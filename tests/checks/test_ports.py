@@ -72,11 +72,17 @@ def test_the_stores_are_private_in_the_sandbox(env):
 
 
 def test_a_store_on_the_public_address_fails(at, monkeypatch):
-    with listening() as port:
+    with listening() as port, listening() as edge:
         monkeypatch.setenv("PLANTED_DATABASE_URL", f"postgresql://u:p@127.0.0.1:{port}/d")
-        finding = ports.stores_private(scanned(at, port, open_ports=[])).run()
+        finding = ports.stores_private(scanned(at, port, open_ports=[edge])).run()
     assert not finding.ok
     assert finding.observed == {f"database.url:{port}": "answers"}
+
+
+def test_stores_that_are_silent_where_all_is_silent_are_no_verdict(at, monkeypatch):
+    monkeypatch.setenv("PLANTED_DATABASE_URL", f"postgresql://u:p@127.0.0.1:{closed()}/d")
+    with pytest.raises(Unanswerable, match="proves nothing"):
+        ports.stores_private(scanned(at, 1, open_ports=[closed()])).run()
 
 
 def test_administration_passes_on_the_sandbox(env):

@@ -53,6 +53,12 @@ def test_our_own_requests_are_not_everybody_elses(service):
     assert finding.observed == {"our light traffic": "0.00% of 20 requests", "everybody else": "0.00% of 50 requests"}
 
 
+@pytest.mark.parametrize("after", [(100 + 10, 0), (100 + 10, 10)], ids=["fewer than ours", "failed ones alone"])
+def test_counters_that_leave_requests_out_are_no_verdict(service, after):
+    with pytest.raises(Unanswerable, match="do not hold all requests"):
+        judged(success.error_rate, service((100, 0), after))
+
+
 def test_errors_that_only_others_meet_fail(service):
     finding = judged(success.error_rate, service((100, 0), (100 + 21 + 95, 5)))
     assert not finding.ok
@@ -111,6 +117,12 @@ def test_alerts_that_do_not_fire_pass(serve, at, reply, states):
     assert success.dashboards(prometheus(serve, at, reply, reply(alerts(*states)))).run().ok
 
 
+def test_a_watchdog_that_always_fires_is_no_alert(serve, at, reply):
+    told = alerts("firing")
+    told["data"]["alerts"][0]["labels"]["severity"] = "none"
+    assert success.dashboards(prometheus(serve, at, reply, reply(told))).run().ok
+
+
 def test_firing_alerts_fail(serve, at, reply):
     assert not success.dashboards(prometheus(serve, at, reply, reply(alerts("pending", "firing")))).run().ok
 
@@ -133,6 +145,13 @@ def test_a_transaction_passes_on_the_sandbox(env):
 
 def stored_by(env, query):
     return env.model_copy(update={"api": env.api.model_copy(update={"stored": query})})
+
+
+def test_of_the_answer_only_that_is_told_by_which_the_row_is_found(env):
+    finding = success.transaction(stored_by(env, "SELECT 1 FROM scans WHERE id = %(id)s")).run()
+    assert finding.ok
+    assert "'id'" in finding.observed
+    assert "'type'" not in finding.observed
 
 
 def test_a_transaction_that_is_not_accepted_fails(env):

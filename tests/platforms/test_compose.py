@@ -6,6 +6,7 @@ import socket
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from runbook_lib.checks import log_aggregation
 from runbook_lib.environment import ComposePlatform, Environment
 from runbook_lib.errors import Unanswerable
-from runbook_lib.platforms import connect
+from runbook_lib.platforms import compose_engine, connect
 from runbook_lib.platforms.compose import Compose
 from runbook_lib.platforms.interface import LogKeeping
 from runbook_lib.release import Release
@@ -123,6 +124,20 @@ def test_a_release_is_built_tagged_started_and_followed_by_the_next(project: Pro
     assert (platform.deployed(), project.page()) == ("v1", "v1")
 
 
+def test_a_service_of_several_containers_is_not_judged_by_one_of_them(project: Project) -> None:
+    platform = project.platform
+    platform.up(project.release("v1"))
+    with compose_engine.answering() as client:
+        one = compose_engine.containers(client, platform.settings.project)["store"]
+        second = client.containers.run(one.image, ["sleep", "600"], labels=one.labels, detach=True)
+        try:
+            with pytest.raises(Unanswerable, match="of which this kit would see one: store in 2"):
+                platform.services()
+        finally:
+            second.remove(force=True)
+    assert all(service.well for service in platform.services())
+
+
 def test_a_service_is_asked_from_inside_and_its_log_is_read(project: Project) -> None:
     platform = project.platform
     platform.up(project.release("v1"))
@@ -132,6 +147,9 @@ def test_a_service_is_asked_from_inside_and_its_log_is_read(project: Project) ->
     with pytest.raises(Unanswerable, match=r"sleep in web did not end within 1 s"):
         platform.execute("web", ["sleep", "60"], timeout=1.0)
     assert "GET /version" in platform.logs("web")
+    # By the engine's own times: its lines say none.
+    assert platform.logs("web", since=datetime.now(UTC) + timedelta(hours=1)) == ""
+    assert "GET /version" in platform.logs("web", since=datetime.now(UTC) - timedelta(minutes=10))
     assert platform.log_keeping("web") == LogKeeping("json-file", 1024**2, 2)
     assert platform.log_keeping("store") == LogKeeping("json-file", None, 0)
     judged = log_aggregation.retained(project.env).run()

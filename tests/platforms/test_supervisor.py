@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -192,6 +192,8 @@ def test_logs_include_the_rotated_files_oldest_first(platform: Supervisor) -> No
     try:
         assert platform.log_files("cache") == (rotated[1], rotated[0], newest)
         assert platform.logs("cache").startswith("first\nsecond\n")
+        os.utime(rotated[1], (0, 0))
+        assert platform.logs("cache", since=datetime.now(UTC) - timedelta(hours=1)).startswith("second\n")
     finally:
         for path in rotated:
             path.unlink()
