@@ -69,7 +69,7 @@ def run(
     _refuse_missing(words[0], cwd, env or {})
     started = time.monotonic()
     process = subprocess.Popen(
-        (*_dying_with_us(), *words),
+        (*dying_with_us(), *words),
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.PIPE,
@@ -95,7 +95,7 @@ def _refuse_missing(program: str, cwd: Path | None, env: Mapping[str, str]) -> N
 
 
 @cache
-def _dying_with_us() -> tuple[str, ...]:
+def dying_with_us() -> tuple[str, ...]:
     """Words before a command that end it when this process is killed, so that nothing goes on behind a resumed run."""
     setpriv = shutil.which("setpriv")
     return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()

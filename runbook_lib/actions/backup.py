@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     import psycopg
 
 SCRATCH_PREFIX: Final = "runbook_scratch_"
+ABANDONED: Final = 4
+"""How many times ``limits.backup`` an unfinished dump must have lain untouched before it is removed."""
+_PATIENT: Final = (
+    "SELECT set_config(name, '0', true) FROM pg_settings "
+    "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
+)
+"""The transaction idles while pg_dump works on its snapshot; the second one is there from PostgreSQL 17 on."""
 DROP_SECONDS: Final = 30.0
 
 
@@ -134,15 +141,19 @@ def take(env: Environment, label: str) -> RollbackPoint:
     Unanswerable
         The database does not answer, or pg_dump cannot or did not dump it.
     """
+    import psycopg
+
     started, taken_at = time.monotonic(), datetime.now(UTC)
     safe_label = re.sub(r"[^\w.-]", "-", label)
     path = env.backup.folder / f"{env.name}-{taken_at:%Y%m%dT%H%M%S.%fZ}-{safe_label}.dump"
     partial = path.with_name(f".{path.name}.partial")
+    _remove_abandoned(env)
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         with database.connected(env) as connection, connection.transaction():
             # pg_dump reads the very snapshot in which we count, whatever is written meanwhile.
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            connection.execute(_PATIENT)
             row = connection.execute("SELECT pg_export_snapshot()").fetchone()
             assert row is not None
             _dump(env, connection, partial, row[0])
@@ -163,12 +174,26 @@ def take(env: Environment, label: str) -> RollbackPoint:
         )
         taken.write(env.backup.folder)
         partial.rename(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
         metadata_of(path).unlink(missing_ok=True)
+        if isinstance(error, psycopg.Error):
+            raise Unanswerable(
+                f"the database broke off while it was dumped: {' '.join(str(error).split())}",
+                remedy="read its log, then take the backup again; no file is left of this one",
+            ) from error
         raise
     rows = {table: content.rows for table, content in tables.items()}
     return RollbackPoint(taken.file, taken.sha256, revision, taken.size, rows)
+
+
+def _remove_abandoned(env: Environment) -> None:
+    """What backups that were killed have left: files that nobody can be writing any more."""
+    oldest = time.time() - ABANDONED * env.limits.backup
+    for partial in env.backup.folder.glob(f".{env.name}-*.dump.partial"):
+        with suppress(FileNotFoundError):
+            if partial.stat().st_mtime < oldest:
+                partial.unlink()
 
 
 def _dump(env: Environment, connection: psycopg.Connection[Any], path: Path, snapshot: str) -> None:

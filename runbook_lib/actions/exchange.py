@@ -45,8 +45,8 @@ def exchange(env: Environment, release: Release, point: RollbackPoint, live: str
             return Finding(False, restored, expected, "the dump does not hold what it should; nothing was touched")
         with database.connected(env) as connection:
             lost = sorted(_properties(connection) - given)
-        platform.down()
         try:
+            platform.down()
             kept, roles = _keep(env, release)
             aside = _swap(env, name, _name(address))
         except BaseException:

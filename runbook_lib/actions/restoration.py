@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Final
 
+from runbook_lib import command
 from runbook_lib.actions import backup as dumping
 from runbook_lib.actions import migrate
 from runbook_lib.checks import backups, database, http
@@ -139,9 +140,11 @@ def recover(env: Environment, release: Release) -> Finding:
         return newest
     with _restored(env, newest, times) as address:
         progress("migrating what was restored")
-        upgrade = migrate.alembic(env, release, address, "upgrade", "head")
+        upgrade = None
+        if database.has_migrations(env, release):
+            upgrade = migrate.alembic(env, release, address, "upgrade", "head")
         times.lap("migrate")
-        if not upgrade.ok:
+        if upgrade is not None and not upgrade.ok:
             return Finding(
                 ok=False,
                 observed=f"alembic upgrade head on the copy ended with {upgrade.returncode}: {upgrade.tail(3)}",
@@ -222,7 +225,7 @@ def _serving(env: Environment, release: Release, address: str) -> Iterator[_Tria
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
-                [interpreter(env, release), *words],
+                [*command.dying_with_us(), interpreter(env, release), *words],
                 cwd=backend_folder(env, release),
                 env={**os.environ, **settings},
                 stdin=subprocess.DEVNULL,

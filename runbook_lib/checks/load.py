@@ -84,6 +84,7 @@ def profile(env: Environment, *, duration: float, ramp: float, rate: float | Non
         timeout=env.limits.request,
         certificate_authority=str(authority) if authority else None,
         breaker=env.load.breaker,
+        ceiling=env.load.ceiling * MARGIN,
         http2=full.http2,
         cookies=full.cookies,
         follow_redirects=full.follow_redirects,

@@ -5,17 +5,31 @@ from __future__ import annotations
 from runbook_lib import environment
 from runbook_lib.checks import http, load
 from runbook_lib.environment import Environment
-from runbook_lib.errors import NotApplicable
+from runbook_lib.errors import NotApplicable, Unanswerable
 from runbook_lib.step import Finding, check
 
 RAMP_SECONDS = 2.0
 
 
 def of(env: Environment) -> Environment:
-    """The environment that receives a release before `env`. Raises NotApplicable where it declares none."""
+    """The environment that receives a release before `env`.
+
+    Raises
+    ------
+    NotApplicable
+        It declares none.
+    Unanswerable
+        What it declares is a production: that one is changed by a run of its own, confirmed by its own name.
+    """
     if env.staging is None:
         raise NotApplicable(f"{env.name}.toml declares no staging")
-    return environment.load(env.staging)
+    staging = environment.load(env.staging)
+    if staging.kind == "production":
+        raise Unanswerable(
+            f"{staging.name} is production and cannot receive releases as the staging of {env.name}",
+            remedy="name another environment as staging in the TOML",
+        )
+    return staging
 
 
 @check("Smoke tests pass on staging: health, one read, one write")

@@ -21,7 +21,7 @@ from runbook_lib.load.worker import Order, Report
 from runbook_lib.step import progress
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, Worker
 
 LEAD_SECONDS: Final = 4.0
 """From when the shares are handed out until the test's zero; every worker must be ready by then."""
@@ -163,6 +163,7 @@ def carry_out(plan: Plan, begin: float) -> tuple[Report, bytes]:
     from distributed import Event, get_worker
 
     worker = get_worker()
+    key = worker.get_current_task()
     stop = Event(STOP)
     with tempfile.TemporaryDirectory(prefix="runbook-load-") as folder:
         order = Order(plan, Path(folder) / "samples")
@@ -177,9 +178,16 @@ def carry_out(plan: Plan, begin: float) -> tuple[Report, bytes]:
                 if time.time() - told >= 1.0:
                     told = time.time()
                     worker.log_event(SEEN, {"worker": worker.address, **line.numbers()})
-                    if stop.is_set():
+                    # Dask cancels what nobody waits for any more: an operator who is gone stops no event.
+                    if stop.is_set() or not _wanted(worker, key):
                         process.stop()
         return process.said(), order.samples.read_bytes()
+
+
+def _wanted(worker: Worker, key: str) -> bool:
+    """Whether the client still waits for the task: its key is forgotten, or cancelled, once it is gone."""
+    task = worker.state.tasks.get(key)
+    return task is not None and task.state == "executing"
 
 
 def _watch(client: Client, shares: Mapping[str, Future[Any]], profile: Profile, begin: float) -> tuple[str, list[str]]:

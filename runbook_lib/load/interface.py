@@ -7,6 +7,7 @@ profile sends when the answer before has come: it finds a target's limit, and sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -113,11 +114,14 @@ class Scripted:
         Whether its requests leave by the clock.
     held:
         Where its load stands still: begin and end in seconds, and the rate (0 where none is promised).
+    peak:
+        The most iterations a second that it begins by the clock.
     """
 
     duration: float
     open_loop: bool
     held: tuple[tuple[float, float, float], ...]
+    peak: float = 0.0
 
 
 def hold(rate: float, duration: float, *, ramp: float = 0.0) -> Arrivals:
@@ -148,6 +152,8 @@ class Profile:
         A file; the system's own authorities where it is None.
     breaker:
         Share of errors among the requests of five seconds, beyond which the test stops by itself.
+    ceiling:
+        Requests per second that no script may exceed either.
     http2, cookies, follow_redirects, proxy:
         What only a full client does; it is slower than the built-in protocol.
     """
@@ -158,6 +164,7 @@ class Profile:
     timeout: float = 10.0
     certificate_authority: str | None = None
     breaker: float = 0.5
+    ceiling: float = math.inf
     http2: bool = False
     cookies: bool = False
     follow_redirects: bool = False

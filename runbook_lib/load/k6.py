@@ -79,6 +79,12 @@ class K6:
             if not self.script.is_file():
                 raise Unanswerable(f"{self.script} was not found", remedy="correct load.engine.script in the TOML")
             load = k6_script.load(self.script, _variables(profile))
+            if load.peak > profile.ceiling:
+                raise Unanswerable(
+                    f"{self.script} sends up to {load.peak:g} iterations a second, and load.ceiling allows "
+                    f"{profile.ceiling:g}; nothing was sent",
+                    remedy="have the script send RATE, or raise load.ceiling",
+                )
             return self._measured(replace(profile, load=load), folder, self.script)
 
     def _measured(self, profile: Profile, folder: Path, script: Path) -> Result:

@@ -39,7 +39,16 @@ def load(script: Path, variables: Mapping[str, str]) -> Scripted:
         duration,
         all(scenario["executor"] in BY_CLOCK for scenario in scenarios),
         stages or ((0.0, duration, 0.0),),
+        sum(peak(scenario) for scenario in scenarios),
     )
+
+
+def peak(scenario: Mapping[str, Any]) -> float:
+    """The most iterations a second that a scenario begins by the clock; 0 of one whose users wait for their answers."""
+    if scenario["executor"] not in BY_CLOCK:
+        return 0.0
+    rates = [scenario.get("rate"), scenario.get("startRate"), *(s["target"] for s in scenario.get("stages") or [])]
+    return max(rate or 0.0 for rate in rates) / (seconds(scenario.get("timeUnit")) or 1.0)
 
 
 def seconds(text: str | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -201,7 +202,8 @@ def measures(seen: Judged) -> tuple[Measure, ...]:
             f"good answers in the worst {window:g} s",
             f"{seen.sustained:.1f}/s",
             f">= {objectives.requests_per_second:g}/s",
-            seen.sustained >= objectives.requests_per_second,
+            # In whole answers: 10 s at 1.25/s hold twelve or thirteen of them.
+            round(seen.sustained * window) >= math.floor(objectives.requests_per_second * window),
         ),
         *(
             Measure(

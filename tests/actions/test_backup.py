@@ -1,5 +1,7 @@
+import os
 import shutil
 import stat
+import time
 from dataclasses import replace
 
 import psycopg
@@ -74,6 +76,45 @@ def test_a_dump_that_fails_leaves_nothing(live, release, tmp_path):
     with pytest.raises(Unanswerable, match="pg_dump ended with 3"):
         backup.rollback_point(with_database(live, programs=programs), release).run()
     assert list(live.backup.folder.iterdir()) == []
+
+
+def test_a_session_that_may_not_idle_is_dumped_all_the_same(live, release, monkeypatch):
+    dump = backup._dump
+
+    def slow(env, connection, *rest):
+        # Longer than the server lets a transaction idle.
+        time.sleep(0.5)
+        dump(env, connection, *rest)
+
+    monkeypatch.setattr(backup, "_dump", slow)
+    with database.connected(live) as connection:
+        role = connection.info.user
+        connection.execute(f"ALTER ROLE {role} SET idle_in_transaction_session_timeout = '100ms'")
+    try:
+        assert backup.rollback_point(live, release).run().ok
+    finally:
+        run(live, f"ALTER ROLE {role} RESET idle_in_transaction_session_timeout")
+
+
+def test_a_connection_that_is_lost_during_the_dump_is_said_in_a_sentence(live, release, monkeypatch):
+    def cut(env, connection, *_):
+        run(live, f"SELECT pg_terminate_backend({connection.info.backend_pid})")
+
+    monkeypatch.setattr(backup, "_dump", cut)
+    with pytest.raises(Unanswerable, match="the database broke off while it was dumped"):
+        backup.rollback_point(live, release).run()
+    assert list(live.backup.folder.iterdir()) == []
+
+
+def test_what_killed_backups_have_left_is_removed_and_what_is_being_written_is_not(live, release):
+    live.backup.folder.mkdir(exist_ok=True)
+    abandoned, fresh = (live.backup.folder / f".{live.name}-{name}.dump.partial" for name in ("old", "new"))
+    for partial in (abandoned, fresh):
+        partial.touch()
+    long_ago = time.time() - 2 * backup.ABANDONED * live.limits.backup
+    os.utime(abandoned, (long_ago, long_ago))
+    assert backup.rollback_point(live, release).run().ok
+    assert (abandoned.exists(), fresh.exists()) == (False, True)
 
 
 def test_a_database_that_does_not_answer(live, release):

@@ -139,6 +139,18 @@ def test_the_service_runs_on_the_newest_backup(served):
     assert scratch_databases(env) == before
 
 
+def test_a_release_without_migrations_needs_none(served, monkeypatch):
+    env, release = served
+
+    def none(*_):
+        raise AssertionError("there is no Alembic to ask")
+
+    monkeypatch.setattr(restoration.database, "has_migrations", lambda *_: False)
+    monkeypatch.setattr(restoration.migrate, "alembic", none)
+    finding = restoration.recover(env, release).run()
+    assert finding.ok, finding.observed
+
+
 def test_a_service_that_does_not_start(served):
     env, release = served
     before = scratch_databases(env)

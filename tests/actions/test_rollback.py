@@ -428,6 +428,20 @@ def test_databases_that_cannot_change_names(live, deployed, platform, monkeypatc
     assert databases(live) == before
 
 
+def test_a_release_that_cannot_be_stopped_as_a_whole_is_started_again(live, deployed, platform, monkeypatch):
+    used, recorded, before = platform(), deployed(), databases(live)
+
+    def half():
+        used.done.append("down")
+        raise Unanswerable("cache did not stop")
+
+    monkeypatch.setattr(used, "down", half)
+    with pytest.raises(Unanswerable, match="cache did not stop"):
+        rollback.restore_database(live, recorded).run()
+    assert used.done == ["down", "up v0.9.0"]
+    assert (holds(live), databases(live)) == (MOVED, before)
+
+
 def test_both_names_change_or_neither(live):
     name = psycopg.conninfo.conninfo_to_dict(database.url(live))["dbname"]
     with (

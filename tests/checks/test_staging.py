@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.checks import staging
-from runbook_lib.errors import NotApplicable
+from runbook_lib.errors import NotApplicable, Unanswerable
 
 CHECKS = (staging.smoke, staging.features, staging.performance)
 
@@ -71,3 +71,10 @@ def test_a_slow_staging_fails(serve, at, reply, before, monkeypatch):
 def test_without_a_staging_nothing_applies(at, check):
     with pytest.raises(NotApplicable, match="staging"):
         check(at("http://127.0.0.1:1")).run()
+
+
+def test_a_production_is_nobodys_staging(mini, at):
+    toml = mini.environments[0] / "mini.toml"
+    toml.write_text(toml.read_text().replace('kind = "sandbox"', 'kind = "production"'))
+    with pytest.raises(Unanswerable, match="mini is production and cannot receive releases"):
+        staging.smoke(at("http://127.0.0.1:1", staging="mini")).run()

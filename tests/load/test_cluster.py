@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import builtins
 import os
+import pickle
 import secrets
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -134,6 +136,31 @@ def test_a_worker_lost_in_mid_test_is_named_and_makes_it_inconclusive(profile, s
     assert found.outcome is Came.INCONCLUSIVE
     assert "was lost in mid-test" in found.reasons[0]
     assert len(result.samples) == 800
+
+
+OPERATOR = """
+import pickle, sys
+from runbook_lib.load.cluster import Cluster
+Cluster(sys.argv[1], workers=3).run(pickle.load(open(sys.argv[2], "rb")))
+"""
+
+
+def test_workers_whose_operator_is_gone_stop_by_themselves(profile, serve, scheduler, tmp_path):
+    target = serve(host=HOST)
+    asked = replace(profile("/fixed"), calls=target.calls("/fixed"), load=hold(200.0, 60.0))
+    (tmp_path / "profile").write_bytes(pickle.dumps(asked))
+    operator = subprocess.Popen([sys.executable, "-c", OPERATOR, scheduler[0], tmp_path / "profile"])
+    until(lambda: target.asked["/fixed"] >= 100)
+    operator.kill()
+    operator.wait()
+
+    def silent() -> bool:
+        before = target.asked["/fixed"]
+        time.sleep(1.0)
+        return target.asked["/fixed"] == before
+
+    until(silent)
+    assert target.asked["/fixed"] < 6000
 
 
 def test_without_dask_the_remedy_names_the_command(profile, monkeypatch):

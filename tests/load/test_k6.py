@@ -241,3 +241,12 @@ def test_a_script_that_does_not_run_is_no_verdict(profile, tmp_path):
 def test_a_k6_that_ends_badly_is_no_verdict(profile, script):
     with pytest.raises(Unanswerable, match="exit code"):
         K6().run(profile("/fixed", rate=-1.0))
+
+
+def test_a_script_that_sends_more_than_is_allowed_sends_nothing(profile, target, script):
+    scenario = "executor: 'ramping-arrival-rate', startRate: 60, timeUnit: '1m', preAllocatedVUs: 1"
+    stages = "[{duration: '1s', target: 6000}, {duration: '1s', target: 60}]"
+    too_fast = K6(script(f"scenarios: {{a: {{{scenario}, stages: {stages}}}}}"))
+    with pytest.raises(Unanswerable, match=r"up to 100 iterations a second, and load\.ceiling allows 99"):
+        too_fast.run(replace(profile("/fixed"), ceiling=99.0))
+    assert target.asked["/fixed"] == 0

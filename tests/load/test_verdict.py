@@ -113,6 +113,12 @@ def test_the_rate_is_judged_in_every_window_of_ten_seconds():
     assert len(rates(found)) == 11
 
 
+@pytest.mark.parametrize("rate", [1.25, 0.35, 4.45])
+def test_a_rate_of_no_whole_number_of_requests_is_held_where_it_is_sent(rate):
+    sent = result(rate=rate * 1.02, duration=60.0, objectives=Objectives(requests_per_second=rate))
+    assert next(iter(judge(Judged(sent)).measures)).ok
+
+
 def test_answers_under_way_at_a_windows_end_count_where_the_objective_allows_them():
     assert min(rates(result(0.19))) == pytest.approx(510.0)
 
