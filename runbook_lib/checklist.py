@@ -63,6 +63,12 @@ def phases() -> tuple[Phase, ...]:
     )
 
 
+@cache
+def items() -> tuple[Item, ...]:
+    """Every item of every phase, in order."""
+    return tuple(item for phase in phases() for item in phase.items)
+
+
 def forward() -> tuple[Phase, ...]:
     """The phases of a deployment: all but rollback."""
     return tuple(phase for phase in phases() if phase.number != ROLLBACK)

@@ -82,7 +82,7 @@ class K6:
             if load.peak > profile.ceiling:
                 raise Unanswerable(
                     f"{self.script} sends up to {load.peak:g} iterations a second, and load.ceiling allows "
-                    f"{profile.ceiling:g}; nothing was sent",
+                    f"{profile.ceiling:g} with its margin; nothing was sent",
                     remedy="have the script send RATE, or raise load.ceiling",
                 )
             return self._measured(replace(profile, load=load), folder, self.script)

@@ -97,7 +97,7 @@ def _place(load: Load) -> tuple[str, int, str]:
 def _items() -> Mapping[str, int]:
     from runbook_lib import checklist
 
-    return {item.id: place for place, item in enumerate(item for phase in checklist.phases() for item in phase.items)}
+    return {item.id: place for place, item in enumerate(checklist.items())}
 
 
 def points(loads: Sequence[Load]) -> Iterator[Point]:

@@ -40,7 +40,7 @@ class Tested:
 def compare(before: RunSummary, after: RunSummary) -> Iterator[Change]:
     """Of each item that was a load test in either run, its percentiles, or why they cannot be compared."""
     tests = [dict(_tests(summary)) for summary in (before, after)]
-    for id in (item.id for phase in checklist.phases() for item in phase.items):
+    for id in (item.id for item in checklist.items()):
         old, new = (each.get(id) for each in tests)
         if old and new:
             yield from _compare(f"{id} under load", old, new)
