@@ -123,8 +123,9 @@ def test_latency_counts_from_when_a_request_was_due(profile):
 
 def test_a_stall_is_charged_to_everybody_whom_it_kept_waiting(profile):
     result = run(profile("/stalls", rate=200.0, seconds=3.0))
-    # A fifth of all wait between 0 and 200 ms: the 90th percentile is half of it, and more on a busy machine.
-    assert result.percentile(90)[0] > 60
+    # A fifth of all wait between 0 and 200 ms: the 90th percentile is half of it; more of them where the machine is
+    # busy, and none for longer than the stall.
+    assert 60 < result.percentile(90)[0] < 240
 
 
 def test_calls_are_sent_by_their_weights(profile, target):
