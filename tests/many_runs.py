@@ -1,4 +1,4 @@
-"""Many archived runs, made from one real run: its events are shared, its manifest is varied."""
+"""Many archived runs, made from one real run: its events and signatures are shared, its manifest is varied."""
 
 from __future__ import annotations
 
@@ -32,5 +32,6 @@ def multiply(run: Run, count: int, vary: Vary, environment: str = "") -> list[st
         folder.mkdir(parents=True)
         os.link(run.events.path, folder / "events.jsonl")
         (folder / manifest.NAME).write_text(json.dumps(each))
-        (folder / ENVELOPE).touch()
+        envelope = run.folder / ENVELOPE
+        os.link(envelope, folder / ENVELOPE) if envelope.exists() else (folder / ENVELOPE).touch()
     return made

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runbook_lib.cli import record, review, sandbox
 from runbook_lib.cli.arguments import phase_numbers
 from runbook_lib.cli.console import new_console, watching
-from runbook_lib.errors import ConfigurationError, Occupied, RecordError, RunbookError
+from runbook_lib.errors import ConfigurationError, Occupied, RunbookError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -217,86 +217,6 @@ def take_backup(environment: EnvironmentName) -> None:
         if not finding.ok:
             typer.echo(f"Expected {finding.expected}; {finding.remedy}.", err=True)
             raise typer.Exit(1)
-
-
-@app.command("list")
-def list_runs(
-    environment: Annotated[str, typer.Argument(metavar="[ENV]", help="Only this environment's.")] = "*",
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
-    as_json: review.AsJson = False,
-) -> None:
-    """List the environments and their newest runs. Oldest first."""
-    from runbook_lib import environment as environments
-    from runbook_lib.record import archive, keys, seal
-    from runbook_lib.record.summary import summarize
-
-    rows: list[dict[str, Any]] = []
-    every = archive.runs()
-    found = [each for each in every if environment in ("*", each.environment)]
-    known = sorted({*environments.names(), *(each.environment for each in every)})
-    if environment not in ("*", *known):
-        raise ConfigurationError(f"There is no environment '{environment}'; there are: {', '.join(known) or 'none'}.")
-    for each in found[-limit:]:
-        try:
-            trust = keys.trust_of(each.environment)
-            summary = seal.signed_off(summarize(each), trust)
-        except RecordError:
-            damaged = f"damaged: runbook verify {each}"
-            rows.append({"run": str(each), "release": "", "state": damaged, "counts": {}})
-            continue
-        state = seal.standing(each, trust) if summary.sealed else summary.outcome
-        opened = {name: summary.opened[name] for name in ("release", "commit", "operator", "way")}
-        rows.append({"run": str(each), "started": summary.started, "state": state, "counts": summary.counts, **opened})
-    if as_json:
-        review.print_json({"environments": known, "runs": rows})
-        return
-    console = new_console()
-    console.print(f"environments: {', '.join(known) or 'none'}", soft_wrap=True)
-    if len(found) > limit:
-        console.print(f"{len(found) - limit} earlier runs are not shown: --limit {len(found)}")
-    for row in rows:
-        counts = ", ".join(f"{count} {status}" for status, count in row["counts"].items())
-        console.print(f"{row['run']}  {row['release']}  {row['state']}  {counts}", soft_wrap=True)
-
-
-@app.command()
-def show(run: review.RunName, as_json: review.AsJson = False) -> None:
-    """Show what a run came to. Its phases, and every item that did not pass."""
-    from runbook_lib.record import archive, keys, seal
-    from runbook_lib.record.archive import Way
-    from runbook_lib.record.summary import summarize
-    from runbook_lib.step import Status
-    from runbook_lib.terminal import TerminalWatcher, run_table
-
-    found = archive.find(run)
-    trust = keys.trust_of(found.environment)
-    try:
-        summary = seal.signed_off(summarize(found), trust)
-    except RecordError as error:
-        raise RecordError(f"{error}\nWhat does not hold, and what does: runbook verify {found}") from error
-    state = seal.standing(found, trust) if summary.sealed else summary.outcome
-    if as_json:
-        phases = [
-            {"phase": each.phase.number, "outcome": each.outcome, "reason": each.reason, "seconds": each.seconds}
-            for each in summary.phases
-        ]
-        told = {"opened": summary.opened, "outcome": summary.outcome, "sealed": summary.sealed, "state": state}
-        parts = {**told, "phases": phases}
-        review.print_json({"run": str(found), **parts, "items": summary.items, "unfinished": summary.unfinished})
-        return
-    console = new_console()
-    console.print(run_table(summary))
-    watcher = TerminalWatcher(console, [status for status in Status if status is not Status.PASSED])
-    for item in summary.items.values():
-        if item["status"] != "passed":
-            watcher.result(item)
-    for unfinished in summary.unfinished:
-        console.print(f"  began and never ended: {unfinished}")
-    console.print(f"opened {summary.started} by {summary.opened.get('operator')}; {state}", soft_wrap=True)
-    if summary.sealed:
-        console.print(f"Whether it holds: runbook verify {found}", soft_wrap=True)
-    if summary.opened["way"] == Way.UNSUPERVISED:
-        console.print("unsupervised: nobody watched the kernels of this run")
 
 
 @app.command()

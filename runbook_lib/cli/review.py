@@ -13,6 +13,78 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or ENV/
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 
 
+@app.command("list")
+def list_runs(
+    environment: Annotated[str, typer.Argument(metavar="[ENV]", help="Only this environment's.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the environments and their newest runs. Oldest first."""
+    from dataclasses import asdict
+
+    from runbook_lib import environment as environments
+    from runbook_lib.errors import ConfigurationError
+    from runbook_lib.review import listing
+    from runbook_lib.terminal import visible
+
+    found = listing.newest(environment, limit=limit)
+    known = sorted({*environments.names(), *found.totals})
+    if environment and environment not in known:
+        raise ConfigurationError(f"There is no environment '{environment}'; there are: {', '.join(known) or 'none'}.")
+    if as_json:
+        print_json({"environments": known, "runs": [asdict(row) for row in found.rows]})
+        return
+    typer.echo(f"environments: {', '.join(known) or 'none'}")
+    total = found.totals.get(environment, 0) if environment else sum(found.totals.values())
+    if total > limit:
+        typer.echo(f"{total - limit} earlier runs are not shown: --limit {total}")
+    for row in found.rows:
+        counts = ", ".join(f"{count} {status}" for status, count in row.counts.items())
+        typer.echo(visible(f"{row.run}  {row.release}  {row.state}  {counts}"))
+
+
+@app.command()
+def show(run: RunName, as_json: AsJson = False) -> None:
+    """Show what a run came to. Its phases, and every item that did not pass."""
+    from runbook_lib.cli.console import new_console
+    from runbook_lib.errors import RecordError
+    from runbook_lib.record import archive, keys, seal
+    from runbook_lib.record.archive import Way
+    from runbook_lib.record.summary import summarize
+    from runbook_lib.step import Status
+    from runbook_lib.terminal import TerminalWatcher, run_table
+
+    found = archive.find(run)
+    trust = keys.trust_of(found.environment)
+    try:
+        summary = seal.signed_off(summarize(found), trust)
+    except RecordError as error:
+        raise RecordError(f"{error}\nWhat does not hold, and what does: runbook verify {found}") from error
+    state = seal.standing(found, trust).words if summary.sealed else summary.outcome
+    if as_json:
+        phases = [
+            {"phase": each.phase.number, "outcome": each.outcome, "reason": each.reason, "seconds": each.seconds}
+            for each in summary.phases
+        ]
+        told = {"opened": summary.opened, "outcome": summary.outcome, "sealed": summary.sealed, "state": state}
+        parts = {**told, "phases": phases}
+        print_json({"run": str(found), **parts, "items": summary.items, "unfinished": summary.unfinished})
+        return
+    console = new_console()
+    console.print(run_table(summary))
+    watcher = TerminalWatcher(console, [status for status in Status if status is not Status.PASSED])
+    for item in summary.items.values():
+        if item["status"] != "passed":
+            watcher.result(item)
+    for unfinished in summary.unfinished:
+        console.print(f"  began and never ended: {unfinished}")
+    console.print(f"opened {summary.started} by {summary.opened.get('operator')}; {state}", soft_wrap=True)
+    if summary.sealed:
+        console.print(f"Whether it holds: runbook verify {found}", soft_wrap=True)
+    if summary.opened["way"] == Way.UNSUPERVISED:
+        console.print("unsupervised: nobody watched the kernels of this run")
+
+
 @app.command()
 def diff(
     before: RunName,
@@ -54,10 +126,10 @@ def search(
     """
     from dataclasses import asdict
 
-    from runbook_lib.review import index
+    from runbook_lib.review import lookup
     from runbook_lib.terminal import visible
 
-    hits = index.search(text, environment, limit)
+    hits = lookup.search(text, environment, limit)
     if as_json:
         print_json([asdict(hit) for hit in hits])
     else:

@@ -11,7 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter
 
@@ -19,6 +19,7 @@ from runbook_lib.errors import RecordError
 from runbook_lib.record import overview
 from runbook_lib.record.archive import Run, write_atomically
 from runbook_lib.record.envelope import STATEMENT
+from runbook_lib.record.overview import Overview
 from runbook_lib.record.summary import RunSummary, summarize
 
 NAME = "manifest.json"
@@ -46,6 +47,19 @@ class Chain:
     previous: str | None
     digest: str | None
     witnessed: tuple[Witness, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Predicate:
+    overview: Overview
+
+
+@dataclass(frozen=True)
+class _Statement:
+    predicate: _Predicate
+
+
+_OVERVIEW: Final[TypeAdapter[_Statement]] = TypeAdapter(_Statement)
 
 
 def write(run: Run, chain: Chain | None = None) -> Path:
@@ -102,6 +116,16 @@ def read(run: Run) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise RecordError(f"{run}: {NAME} is no manifest of a run")
+
+
+def overview_of(run: Run) -> Overview:
+    """The overview in the run's manifest, all else in which is skipped. Raises RecordError where it holds none."""
+    try:
+        return _OVERVIEW.validate_json((run.folder / NAME).read_bytes()).predicate.overview
+    except OSError as error:
+        raise RecordError(f"{run}: {NAME} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RecordError(f"{run}: {NAME} holds no overview of this version") from error
 
 
 def chain(run: Run) -> Chain:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from runbook_lib.record.summary import RunSummary
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the form below; an overview of another version is made anew from the run's events."""
 LOAD: Final = "load"
 """Under which name a load test's numbers stand among the facts of its step."""
@@ -48,6 +48,8 @@ class Overview:
     size: int
     release: str
     commit: str
+    operator: str
+    way: str
     started: str
     outcome: str
     seconds: dict[int, float]
@@ -68,7 +70,7 @@ def of(summary: RunSummary, size: int) -> Overview:
             "version": VERSION,
             "size": size,
             "release": summary.opened.get("release", ""),
-            "commit": summary.opened.get("commit", ""),
+            **{name: summary.opened.get(name, "") for name in ("commit", "operator", "way")},
             "started": summary.started,
             "outcome": summary.outcome,
             "seconds": {each.phase.number: each.seconds for each in summary.phases if each.outcome in _SPOKEN},

@@ -35,6 +35,14 @@ class Sealed:
     secrets: int
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far a sealed run is signed: in `words`, and the `items` that signatures settle, each with its key's id."""
+
+    words: str
+    items: Mapping[str, str]
+
+
 def obstacles(summary: RunSummary) -> tuple[str, ...]:
     """What stands in the way of sealing the run, each as a sentence; none where it may be sealed."""
     return tuple(_obstacles(summary))
@@ -195,24 +203,22 @@ def signatures(run: Run, trust: Trust) -> envelopes.Signatures:
     return envelopes.signatures(envelopes.read(run.folder / ENVELOPE), trust)
 
 
+def standing(run: Run, trust: Trust) -> Standing:
+    """How far the run is signed; whether it holds is for ``verify`` to say."""
+    try:
+        seen = signatures(run, trust)
+    except RecordError:
+        return Standing("sealed, its envelope damaged", {})
+    items = {item.id: seen.by_role[item.role] for item in checklist.items() if item.role in seen.by_role}
+    return Standing("sealed" if seen.missing(trust) else "signed off", items)
+
+
 def signed_off(summary: RunSummary, trust: Trust) -> RunSummary:
     """The summary with sign-off's items as the envelope has them, whatever the sealed notebook says."""
-    try:
-        by_role = signatures(summary.run, trust).by_role
-    except RecordError:
-        return summary
-    items = dict(summary.items)
-    for phase in checklist.phases():
-        for item in phase.items:
-            if item.id in items and item.role in by_role:
-                items[item.id] = {**items[item.id], "status": Status.PASSED, "signed by": by_role[item.role]}
+    signed = standing(summary.run, trust).items
+    items = {
+        id: {**item, "status": Status.PASSED, "signed by": signed[id]} if id in signed else item
+        for id, item in summary.items.items()
+    }
     phases = tuple(replace(each, counts=count(each.phase, items)) for each in summary.phases)
     return replace(summary, items=items, phases=phases)
-
-
-def standing(run: Run, trust: Trust) -> str:
-    """How far a sealed run is signed, in words; whether it holds is for ``verify`` to say."""
-    try:
-        return "sealed" if signatures(run, trust).missing(trust) else "signed off"
-    except RecordError:
-        return "sealed, its envelope damaged"

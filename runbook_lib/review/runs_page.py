@@ -16,8 +16,8 @@ from runbook_lib.errors import ConfigurationError
 from runbook_lib.home import home
 from runbook_lib.pages import standalone
 from runbook_lib.record.archive import write_atomically
-from runbook_lib.review import index, trend
-from runbook_lib.review.index import Entry
+from runbook_lib.review import lookup, trend
+from runbook_lib.review.lookup import Entry
 from runbook_lib.review.trend import BEFORE, RECENT, Point
 
 NAME: Final = "index.html"
@@ -72,7 +72,7 @@ def refresh() -> str:
 
 def html() -> str:
     """The page; whatever an environment's runs say is text in it, never markup."""
-    entries = index.entries()[::-1]
+    entries = lookup.entries()[::-1]
     environments = sorted({entry.environment for entry in entries})
     rows = [_row(entry, environments) for entry in entries[:LISTED]]
     return standalone(

@@ -10,8 +10,8 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import Final
 
-from runbook_lib.review import index
-from runbook_lib.review.index import Detail, Load, Recent
+from runbook_lib.review import lookup
+from runbook_lib.review.lookup import Detail, Load, Recent
 
 BEFORE: Final = 10
 """With the median of how many earlier tests of the same item a load test is compared."""
@@ -67,12 +67,12 @@ class Trend:
 
 def of(environment: str) -> Trend:
     """The trend of an environment. Raises RecordError where the index cannot be made."""
-    return _trend(environment, index.recent(environment, tests=TESTS, runs=RECENT))
+    return _trend(environment, lookup.recent(environment, tests=TESTS, runs=RECENT))
 
 
 def of_each(environments: Sequence[str]) -> list[Trend]:
     """The trend of each environment."""
-    found = index.recent(tests=TESTS, runs=RECENT)
+    found = lookup.recent(tests=TESTS, runs=RECENT)
     return [_trend(each, found) for each in environments]
 
 

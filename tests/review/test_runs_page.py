@@ -5,7 +5,7 @@ import re
 import pytest
 
 from runbook_lib.record import seal
-from runbook_lib.review import index, runs_page
+from runbook_lib.review import lookup, runs_page
 
 from ..accessibility import serious_faults
 from ..many_runs import multiply
@@ -45,13 +45,13 @@ def shown(opened) -> list[str]:
 def test_the_newest_runs_can_be_read_without_the_script(written):
     body = re.sub(r"<script.*?</script>", "", written.read_text(), flags=re.DOTALL)
     rows = re.findall(r'<td><a href="\./(.*?)/(.*?)/review.html">(.*?)</a> \(<a', body)
-    newest = [(entry.environment, entry.run, entry.run) for entry in index.entries()[::-1]]
+    newest = [(entry.environment, entry.run, entry.run) for entry in lookup.entries()[::-1]]
     assert rows == newest[:50]
     assert len(newest) == 120
 
 
 def test_runs_are_paged_and_filtered(opened):
-    newest = [entry.run for entry in index.entries()[::-1]]
+    newest = [entry.run for entry in lookup.entries()[::-1]]
     assert shown(opened) == newest[:50]
     opened.click("#older")
     opened.click("#older")

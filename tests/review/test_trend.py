@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.review import index, trend
-from runbook_lib.review.index import Detail, Load, Recent
+from runbook_lib.review import lookup, trend
+from runbook_lib.review.lookup import Detail, Load, Recent
 
 from ..many_runs import multiply
 from ..record.conftest import roles  # noqa: F401
@@ -35,7 +35,7 @@ def test_only_the_last_tests_of_the_same_item_count():
 
 def test_the_tests_of_one_run_stand_as_in_the_checklist(monkeypatch):
     loads = tuple(load(number, 1.0, item=item) for number in (1, 2) for item in ("11.1", "7.1.4"))
-    monkeypatch.setattr(index, "recent", lambda *_, **__: Recent(loads, ()))
+    monkeypatch.setattr(lookup, "recent", lambda *_, **__: Recent(loads, ()))
     assert [point.load.item for point in trend.of("mini").points] == ["7.1.4", "11.1"] * 2
 
 
