@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Final
 
 from runbook_lib.actions.deployment import DEPLOYED_AT, PHASE, PREVIOUS, has_begun
 from runbook_lib.checks.dumps import FACT, RollbackPoint
 from runbook_lib.errors import Unanswerable
 from runbook_lib.record import archive
-from runbook_lib.record.archive import Facts, Run
+from runbook_lib.record.archive import Facts, Run, facts_of
+from runbook_lib.record.summary import has_acted
 
 ROLLED_BACK: Final = "rolled_back"
 """The fact of a deployment that was taken back."""
@@ -63,7 +65,7 @@ def _begun_by(run: Run) -> Deployment:
     """
     if (own := _deployment(run)) is not None:
         return own
-    earlier = [each for each in _deploying(run.environment) if _order(each) < _order(run)]
+    earlier = list(takewhile(lambda each: each.id != run.id, _deploying(run.environment)))
     for each in reversed(earlier):
         if _release(each) != _release(run) or _finished(each):
             break
@@ -97,13 +99,17 @@ def command_for(run: Run) -> str:
 
 def _deploying(environment: str) -> list[Run]:
     """The runs that have begun a deployment, in the order in which they did."""
-    return sorted((run for run in archive.runs(environment) if has_begun(run)), key=_order)
+    begun = [(at, run) for run in archive.runs(environment) if (at := _begun(run)) is not None]
+    return [run for _, run in sorted(begun, key=lambda each: (each[0], each[1].id))]
 
 
-def _order(run: Run) -> tuple[datetime, str]:
+def _begun(run: Run) -> datetime | None:
+    """When `run` began its deployment, None where it has not; read once, for an archive may hold thousands of runs."""
     events = run.events.read()
-    begun = [event.time for event in events if event.name == "step started" and event.data["phase"] == PHASE]
-    return datetime.fromisoformat(Facts(run).get(DEPLOYED_AT) or begun[0]), run.id
+    if not has_acted(events, PHASE):
+        return None
+    begun = (event.time for event in events if event.name == "step started" and event.data["phase"] == PHASE)
+    return datetime.fromisoformat(facts_of(events).get(DEPLOYED_AT) or next(begun))
 
 
 def _release(run: Run) -> str:

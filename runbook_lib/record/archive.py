@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.home import Home, home
 from runbook_lib.record import secret_files
 from runbook_lib.record.disk import make_folders, sync_folder
-from runbook_lib.record.events import SEALED, EventLog
+from runbook_lib.record.events import SEALED, Event, EventLog
 from runbook_lib.record.masking import Mask
 from runbook_lib.record.result import KeptFile
 from runbook_lib.release import Release
@@ -131,11 +131,16 @@ class Facts(Mapping[str, Any]):
         return len(self._read())
 
     def _read(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {}
-        for event in self.run.events.read():
-            if event.name == "step finished" and event.data["status"] == "passed":
-                facts |= event.data["facts"]
-        return facts
+        return facts_of(self.run.events.read())
+
+
+def facts_of(events: Iterable[Event]) -> dict[str, Any]:
+    """What passed steps left for later ones by `events`, each by its name; the latest value counts."""
+    facts: dict[str, Any] = {}
+    for event in events:
+        if event.name == "step finished" and event.data["status"] == "passed":
+            facts |= event.data["facts"]
+    return facts
 
 
 def new_id(release: Release) -> str:
