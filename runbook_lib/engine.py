@@ -179,7 +179,7 @@ class _Job:
         for key in ("input_path", "output_path"):
             if nb.metadata.papermill.get(key):
                 nb.metadata.papermill[key] = Path(nb.metadata.papermill[key]).name
-        limit = timeout or (env.limits.cell if env else CELL_SECONDS)
+        limit = timeout or (env.cell_seconds() if env else CELL_SECONDS)
         before = len(run.events.read()) if run else 0
         return cls(_Manager(nb, output_path, mask, env), phase, run, limit, hold, before)
 

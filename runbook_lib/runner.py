@@ -58,11 +58,19 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is to be carried out; `notes` are the operator's own words for the deployment record."""
+    """How a run is to be carried out; `notes` are the operator's own words for the deployment record.
+
+    Raises ConfigurationError where a dry run is confirmed too: production would be put under load.
+    """
 
     dry_run: bool = False
     confirm: str = ""
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        """A person who gave both meant one of them."""
+        if self.dry_run and self.confirm:
+            raise ConfigurationError("Give --confirm or --dry-run, not both: what is confirmed is carried out.")
 
 
 def select(first: int | None = None, only: Sequence[int] = ()) -> tuple[Phase, ...]:

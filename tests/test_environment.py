@@ -69,6 +69,21 @@ def test_secrets_are_looked_up_when_they_are_needed(mini, monkeypatch):
     assert "other-value" not in repr(env.database.url.resolve())
 
 
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ("", 4 * 900 + 3 + 30),
+        ("[limits]\nbackup = 7200\n[load]\nduration_seconds = 3600\nramp_seconds = 0", 4 * 7200 + 3600),
+        ("[limits]\ncell = 77\nbackup = 7200", 77),
+    ],
+    ids=["as it comes", "a large database and a long load test", "given"],
+)
+def test_a_cell_may_take_as_long_as_its_steps(mini, settings, seconds):
+    toml = mini.environments[0] / "mini.toml"
+    toml.write_text(f"{toml.read_text()}\n{settings}\n")
+    assert environment.load("mini").cell_seconds() == seconds
+
+
 @pytest.mark.parametrize("secret", [Secret(env="NOT_SET_ANYWHERE"), Secret(command=("false",))])
 def test_a_secret_that_leads_nowhere_cannot_be_answered(secret):
     with pytest.raises(Unanswerable):

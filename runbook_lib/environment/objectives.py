@@ -93,7 +93,7 @@ class SuccessCriteria(Model):
 class Limits(Model):
     """Time limits in seconds."""
 
-    cell: float = 900.0
+    cell: float | None = Field(default=None, description="of a whole cell; else as long as its steps may take in all")
     install: float = 900.0
     tests: float = 900.0
     build: float = 900.0

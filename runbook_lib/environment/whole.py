@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     Field,
@@ -24,6 +24,9 @@ from runbook_lib.environment.service import Api, CommandEdge, MarkerEdge, Reques
 from runbook_lib.environment.signing import SignOff
 from runbook_lib.environment.team import Announcement, Contact, Documentation
 from runbook_lib.errors import Unanswerable
+
+IN_A_CELL: Final = 4
+"""How many parts, each of which may take as long as the longest limit, one cell holds at most."""
 
 
 class Environment(Model):
@@ -71,6 +74,16 @@ class Environment(Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def cell_seconds(self) -> float:
+        """How long one cell may take, in seconds: ``limits.cell``, else the longest that its steps may take in all.
+
+        A step that restores a backup dumps, restores and counts twice, each within ``limits.backup``.
+        """
+        if self.limits.cell is not None:
+            return self.limits.cell
+        longest: float = max(value for name, value in self.limits if name != "cell")
+        return IN_A_CELL * longest + self.load.ramp_seconds + self.load.duration_seconds
 
     def secrets(self) -> dict[str, str]:
         """Every secret value known now, by name; what cannot be resolved is left out."""

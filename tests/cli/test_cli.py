@@ -97,6 +97,10 @@ def test_every_command_is_named_in_the_help_and_has_its_own():
             "--only takes phase numbers such as 9,11; 'one' is none.",
         ),
         (["run", "mini", "--release", "v1", "--only", "1", "--from", "2"], "Give --from or --only, not both."),
+        (
+            ["run", "mini", "--release", "v1", "--dry-run", "--confirm", "mini"],
+            "Give --confirm or --dry-run, not both: what is confirmed is carried out.",
+        ),
         (["show", "gone"], "There is no run 'gone'. The newest that exist: none."),
         (["rollback", "mini"], "Nothing can be rolled back: no run of mini has recorded a deployment"),
         (["rollback", "mini", "--run", "gone"], "There is no run 'gone'."),
