@@ -6,11 +6,13 @@ import difflib
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from runbook_lib import checklist, exclusive
 from runbook_lib import environment as environments
-from runbook_lib.actions import deployment_record
+from runbook_lib.actions import backup, deployment, deployment_record
 from runbook_lib.checklist import ROLLBACK, Phase
+from runbook_lib.checks import dumps
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RecordError
 from runbook_lib.home import home
@@ -82,14 +84,24 @@ def resume(env: Environment, name: str, release: Release, options: Options) -> t
 
 
 def remaining(summary: RunSummary) -> tuple[Phase, ...]:
-    """The phases of the run from the first on whose gate has not passed."""
+    """The phases of the run from the first on whose gate has not passed, or whose rollback point is too old by now."""
     # A gate that passed on actions that were only planned leaves all of them to be carried out.
     passed = {
         phase.phase.number for phase in summary.phases if phase.outcome == "passed" and not phase.counts[Status.PLANNED]
-    }
+    } - {_with_an_old_point(summary)}
     meant = [checklist.phase(number) for number in summary.opened["parameters"]["phases"]]
     first = next((place for place, phase in enumerate(meant) if phase.number not in passed), len(meant))
     return tuple(meant[first:])
+
+
+def _with_an_old_point(summary: RunSummary) -> int | None:
+    """The phase that took the rollback point last, where that is too long ago for a deployment yet to begin."""
+    events = summary.run.events.read()
+    taken = [event for event in events if event.name == "step finished" and dumps.FACT in event.data["facts"]]
+    if not taken or has_acted(events, deployment.PHASE):
+        return None
+    ago = datetime.now(UTC) - datetime.fromisoformat(taken[-1].time)
+    return int(taken[-1].data["phase"]) if ago > backup.FRESH else None
 
 
 def _refuse_another(release: Release, summary: RunSummary) -> None:

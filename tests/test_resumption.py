@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from runbook_lib import checklist, environment, release, resumption, runner
+from runbook_lib.actions import backup
 from runbook_lib.errors import ConfigurationError
 from runbook_lib.record import archive, keys, verify
 from runbook_lib.record.summary import summarize
@@ -69,6 +71,32 @@ def test_it_goes_on_after_the_last_phase_whose_gate_passed(mini):
     assert [phase.outcome for phase in summarize(opened).phases] == ["passed", "kernel died"]
     _, _, phases = resume(opened.id)
     assert [phase.number for phase in phases] == [3, 4]
+
+
+POINT = """\
+import os
+from runbook_lib.step import Kind, Step
+def act(name):
+    return Step(Kind.ACTION, f"test.{name}", f"Acts {name}", {}, lambda: Finding(True, "", "", facts={name: "left"}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("age", "begun", "phases"),
+    [(timedelta(hours=1), False, [8]), (timedelta(0), False, [7, 8]), (timedelta(0), True, [8])],
+    ids=["fresh", "old", "old, but the deployment has begun"],
+)
+def test_a_deployment_begins_on_a_fresh_rollback_point(mini, monkeypatch, age, begun, phases):
+    monkeypatch.setattr(backup, "FRESH", age)
+    deploy = ['phase.item("8.1", act("deployed"))'] if begun else []
+    verified = [f'phase.item("7.1.{number}", sound())' for number in range(1, 5)]
+    cells = {
+        7: [POINT, *verified, 'phase.item("7.2", act("rollback_point"))', "phase.gate()"],
+        8: [POINT, *deploy, once(mini), *deploy],
+    }
+    _, opened = run(mini, cells)
+    assert [phase.outcome for phase in summarize(opened).phases] == ["passed", "kernel died"]
+    assert [phase.number for phase in resumption.remaining(summarize(opened))] == phases
 
 
 def test_an_action_that_was_done_is_not_done_again(mini):

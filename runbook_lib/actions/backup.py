@@ -9,12 +9,12 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook_lib import command, programs
-from runbook_lib.checks import database, dumps
+from runbook_lib.checks import backups, database, dumps
 from runbook_lib.checks.backups import DAILY, Backup, metadata_of
 from runbook_lib.checks.dumps import RollbackPoint
 from runbook_lib.environment import Environment
@@ -34,6 +34,9 @@ _PATIENT: Final = (
 )
 """The transaction idles while pg_dump works on its snapshot; the second one is there from PostgreSQL 17 on."""
 DROP_SECONDS: Final = 30.0
+FRESH: Final = timedelta(hours=1)
+"""How old the rollback point may be when a broken-off run goes on to deploy: going back to it takes away all that was
+written since."""
 
 
 @action("Take the rollback point before {release}")
@@ -60,7 +63,18 @@ def daily(env: Environment) -> Finding:
     return _taken(env, DAILY)
 
 
-@action("Refresh the rollback point")
+def _is_fresh(env: Environment, release: Release, facts: Mapping[str, Any]) -> Finding:
+    """Whether an earlier pass of the run has taken the rollback point so lately that it may be deployed upon."""
+    point = dumps.rollback_point(facts)
+    taken = next((each.taken for each in backups.kept(env) if each.path.name == point.file), None)
+    return Finding(
+        ok=taken is not None and datetime.now(UTC) - taken < FRESH,
+        observed=f"{point.file}, taken at {taken:%Y-%m-%d %H:%M} UTC" if taken else f"{point.file} is gone",
+        expected=f"the rollback point of {release.tag}, taken within the last {FRESH.total_seconds() / 60:g} minutes",
+    )
+
+
+@action("Refresh the rollback point", done=_is_fresh)
 def refresh(env: Environment, release: Release, facts: Mapping[str, Any]) -> Finding:
     """Take the rollback point again; failed where the schema has moved since phase 3 took it.
 

@@ -3,6 +3,7 @@ import shutil
 import stat
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -138,6 +139,17 @@ def test_a_schema_that_moved_meanwhile(live, release):
     finding = backup.refresh(live, release, facts).run()
     assert not finding.ok
     assert finding.facts == {}
+
+
+def test_an_earlier_pass_counts_while_its_rollback_point_is_fresh(live, release, monkeypatch):
+    facts = backup.rollback_point(live, release).run().facts
+    done = backup.refresh(live, release, facts).done
+    assert done is not None
+    assert done().ok
+    monkeypatch.setattr(backup, "FRESH", timedelta(0))
+    assert not done().ok
+    dumps.rollback_point(facts).path(live).unlink()
+    assert done().observed.endswith("is gone")
 
 
 def test_nothing_to_refresh(live, release):
