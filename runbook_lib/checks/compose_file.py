@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -70,7 +71,8 @@ def acceptable(env: Environment, release: Release) -> Finding:
     Unanswerable
         The file is missing, or Compose finds errors in it.
     """
-    return _judged(env, release, RISKS)
+    declared = compose_file.settings_of(env).services
+    return _judged(env, release, (*RISKS, partial(unknown_services, declared)))
 
 
 def _judged(env: Environment, release: Release, kinds: tuple[Callable[[ComposeFile], Iterator[Risk]], ...]) -> Finding:
@@ -86,6 +88,14 @@ def _judged(env: Environment, release: Release, kinds: tuple[Callable[[ComposeFi
         remedy="; ".join(f"{risk.name}: {risk.remedy}" for risk in open_ones),
         tables=(Table(("risk", "what the file says", "accepted because"), rows),) if rows else (),
     )
+
+
+def unknown_services(declared: Sequence[str], file: ComposeFile) -> Iterator[Risk]:
+    """Services of ``platform.services`` that the release does not have, as after a renaming."""
+    for name in declared:
+        if name not in file.services:
+            there = ", ".join(file.services)
+            yield Risk(f"{name}.unknown", f"the file has {there}", "correct platform.services, or the file")
 
 
 def exposed_stores(file: ComposeFile) -> Iterator[Risk]:

@@ -13,7 +13,7 @@ from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.platforms import compose_engine as engine
 from runbook_lib.platforms import compose_file
-from runbook_lib.platforms.compose_file import BUILT
+from runbook_lib.platforms.compose_file import BUILT, SERVICES, ComposeFile
 from runbook_lib.platforms.interface import HalfDeployed, Image, LogKeeping, Service
 from runbook_lib.release import Release
 from runbook_lib.step import progress
@@ -53,10 +53,19 @@ class Compose:
         self.settings = compose_file.settings_of(env)
 
     def services(self) -> tuple[Service, ...]:
-        """Every declared service."""
+        """Every declared service that the deployed release has."""
         with engine.answering() as client:
             found = engine.containers(client, self.settings.project)
-            return tuple(engine.service(name, found.get(name)) for name in self.settings.services)
+            return tuple(engine.service(name, found.get(name)) for name in self._expected(found))
+
+    def _expected(self, found: Mapping[str, Container]) -> tuple[str, ...]:
+        """The declared services, without those that the file of what is deployed does not have.
+
+        What is declared fits the newest release; one that a rollback went back to may lack some of it.
+        """
+        lists = [each.labels[SERVICES] for each in found.values() if each.labels.get(SERVICES)]
+        known = {name for names in lists for name in names.split(",")}
+        return tuple(name for name in self.settings.services if not known or name in known)
 
     def build(self, release: Release) -> tuple[Image, ...]:
         """Build what the file builds from source, tagged by the release's commit until it is tagged for good."""
@@ -91,7 +100,7 @@ class Compose:
             found = engine.containers(client, self.settings.project)
             tags = {name: each.labels[BUILT] for name, each in found.items() if each.labels.get(BUILT)}
             moved = [name for name in tags if not engine.runs_what_its_tag_names(client, found[name])]
-        absent = [name for name in self.settings.services if name not in found]
+        absent = [name for name in self._expected(found) if name not in found]
         if tags and (len(set(tags.values())) > 1 or absent or moved):
             seen = [f"{name} is {tag}" for name, tag in sorted(tags.items())]
             seen += [f"{name} has no container" for name in absent]
@@ -103,7 +112,10 @@ class Compose:
         return next(iter(tags.values()), None)
 
     def up(self, release: Release) -> None:
-        """Start what differs from the release's file, and wait until every service is up and healthy."""
+        """Start what differs from the release's file, and wait until every service is up and healthy.
+
+        Services that another release was built with and this one does not have are removed; their volumes stay.
+        """
         file = compose_file.read(self.env, release)
         built = file.built(self.settings.project)
         missing = built.keys() - {image.service for image in _tagged(built, release.tag)}
@@ -114,6 +126,7 @@ class Compose:
             )
         document = file.pinned(self.settings.project, release.tag)
         self._remove_never_started()
+        self._remove_dropped(file)
         before = {one.name: one.started for one in self.services()}
         words = ["-f", "-", "up", "-d", "--no-build"]
         completed = self._compose(release, words, document, self.settings.start_seconds)
@@ -129,6 +142,15 @@ class Compose:
                 if container.status == "created":
                     progress(f"removing {name}, which was created and never started")
                     container.remove(force=True)
+
+    def _remove_dropped(self, file: ComposeFile) -> None:
+        """Before anything is started, for what takes their place may want their ports."""
+        with engine.answering() as client:
+            for name, container in engine.containers(client, self.settings.project).items():
+                if container.labels.get(BUILT) and name not in file.services:
+                    progress(f"removing {name}, which {file.path.name} does not have")
+                    container.stop()
+                    container.remove()
 
     def down(self) -> None:
         """Stop the containers whose images are built from a release, and keep everything else."""

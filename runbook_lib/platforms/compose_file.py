@@ -19,6 +19,8 @@ from runbook_lib.release import Release
 
 BUILT: Final = "runbook.built"
 """The label of containers whose image is built from a release; its value is the release's tag."""
+SERVICES: Final = "runbook.services"
+"""The label, of the same containers, that names all services of the release's file."""
 NAME: Final = re.compile(r"^name:.*$", re.MULTILINE)
 CONFIG_SECONDS: Final = 60.0
 TAG_VARIABLES: Final = ("RELEASE", "TAG", "VERSION")
@@ -51,8 +53,9 @@ class ComposeFile:
         import yaml
 
         built = self.built(project)
+        labels = {BUILT: tag, SERVICES: ",".join(self.services)}
         services = {
-            name: _on_image(settings, f"{built[name]}:{tag}", tag) if name in built else settings
+            name: _on_image(settings, f"{built[name]}:{tag}", labels) if name in built else settings
             for name, settings in self.services.items()
         }
         # What v1.29 writes as "version" and v2 as "name", the other one does not take.
@@ -60,9 +63,8 @@ class ComposeFile:
         return yaml.safe_dump({**rest, "services": services}, sort_keys=False)
 
 
-def _on_image(settings: Mapping[str, Any], image: str, tag: str) -> dict[str, Any]:
-    labels = settings.get("labels") or {}
-    return {**settings, "image": image, "labels": {**labels, BUILT: tag}}
+def _on_image(settings: Mapping[str, Any], image: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    return {**settings, "image": image, "labels": {**(settings.get("labels") or {}), **labels}}
 
 
 def repository(reference: str) -> str:

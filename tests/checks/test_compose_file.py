@@ -90,6 +90,12 @@ def test_an_accepted_risk_shows_its_reason(judge: Judge) -> None:
     assert finding.tables[0].rows[0][2] == "the registry is ours"
 
 
+def test_a_declared_service_that_the_release_does_not_have(judge: Judge) -> None:
+    finding = judge(SOUND, services=["web", "worker"])
+    assert finding.observed == {"worker.unknown": "the file has store, web"}
+    assert finding.remedy == "worker.unknown: correct platform.services, or the file"
+
+
 def test_stores_that_are_not_published(judge: Judge) -> None:
     assert judge(SOUND.replace("driver: journald", "driver: none"), compose_file.stores_unpublished).ok
 

@@ -174,6 +174,29 @@ def test_a_file_that_names_its_project(project: Project) -> None:
     assert project.platform.deployed() == "v1"
 
 
+def test_a_release_with_other_services_is_deployed_and_taken_back_as_a_whole(project: Project) -> None:
+    first = project.release("v1")
+    project.platform.up(first)
+    renamed = project.text.replace("  web:", "  site:").replace("-web:", "-site:")
+    worker = "  worker:\n    image: PROJECT-worker:${RELEASE}\n    build: .\n    stop_grace_period: 1s\n"
+    second_file = renamed + worker.replace("PROJECT", project.platform.settings.project)
+    (project.folder / "docker-compose.prod-v2.yml").write_text(second_file)
+    declared = project.platform.settings.model_copy(update={"services": ("site", "store", "worker")})
+    project.env = project.env.model_copy(update={"platform": declared})
+    project.platform.up(project.release("v2"))
+    assert (project.platform.deployed(), project.page()) == ("v2", "v2")
+    assert [(one.name, one.well) for one in project.platform.services()] == [
+        ("site", True),
+        ("store", True),
+        ("worker", True),
+    ]
+    project.platform.up(first)
+    assert (project.platform.deployed(), project.page()) == ("v1", "v1")
+    assert [(one.name, one.well) for one in project.platform.services()] == [("store", True)]
+    with compose_engine.answering() as client:
+        assert set(compose_engine.containers(client, declared.project)) == {"web", "store"}
+
+
 def test_down_stops_what_is_built_from_the_release_alone(project: Project) -> None:
     platform = project.platform
     platform.up(project.release("v1"))
