@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook_lib import platforms
@@ -122,8 +122,11 @@ def _from_log(env: Environment, connection: psycopg.Connection[Any], deployed_at
             f"log_min_duration_statement is {'off' if least < 0 else f'{least} ms'}",
             remedy="install pg_stat_statements, or lower log_min_duration_statement",
         )
-    start = datetime.fromisoformat(deployed_at) if deployed_at else datetime.fromtimestamp(0, UTC)
-    return list(parse_log("\n".join(log_lines.since(_server_log(env, connection), start))))
+    start = datetime.fromisoformat(deployed_at) if deployed_at else None
+    if env.database.log_service is not None:
+        return list(parse_log(platforms.connect(env).logs(env.database.log_service, since=start)))
+    text = _server_log(env, connection)
+    return list(parse_log("\n".join(log_lines.since(text, start)) if start else text))
 
 
 def _server_log(env: Environment, connection: psycopg.Connection[Any]) -> str:
@@ -131,8 +134,6 @@ def _server_log(env: Environment, connection: psycopg.Connection[Any]) -> str:
     import psycopg
 
     declared = env.database.log_file
-    if env.database.log_service is not None:
-        return platforms.connect(env).logs(env.database.log_service)
     if declared is None:
         try:
             row = connection.execute(

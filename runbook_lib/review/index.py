@@ -194,9 +194,8 @@ def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> N
     try:
         seen = read(run)
     except (RecordError, OSError, ValueError, KeyError, TypeError) as error:
-        database.execute(
-            "INSERT INTO runs (environment, run, stamp, fault) VALUES (?, ?, ?, ?)", (*key, stamp, str(error))
-        )
+        # Without a stamp it is read again each time, for it may be on its way here.
+        database.execute("INSERT INTO runs (environment, run, stamp, fault) VALUES (?, ?, '', ?)", (*key, str(error)))
         return
     statuses = {id: item.status for id, item in seen.items.items()}
     counts = ", ".join(f"{number} {status}" for status, number in Counter(statuses.values()).items())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -82,6 +83,21 @@ def test_a_slow_query_from_before_the_deployment_passes(env, tmp_path):
     log = tmp_path / "postgresql.log"
     log.write_text(SLOW)
     assert database_performance.slow_queries(with_log(env, log), deployed_at="2026-03-01T12:00:01+00:00").run().ok
+
+
+@pytest.mark.parametrize("deployed_at", [None, "2026-03-01T12:00:01+00:00"])
+def test_a_platforms_log_is_asked_for_by_the_platforms_own_times(env, monkeypatch, deployed_at):
+    """A stand-in: no service of this sandbox's own platform writes a PostgreSQL log."""
+    asked = []
+
+    def logs(service, *, since):
+        asked.append((service, since and since.isoformat()))
+        return SLOW
+
+    monkeypatch.setattr(database_performance.platforms, "connect", lambda _: SimpleNamespace(logs=logs))
+    ours = env.model_copy(update={"database": env.database.model_copy(update={"log_service": "database"})})
+    assert not database_performance.slow_queries(ours, deployed_at=deployed_at).run().ok
+    assert asked == [("database", deployed_at)]
 
 
 def test_a_log_that_cannot_be_read_or_would_not_show_it_is_no_verdict(env, tmp_path):

@@ -77,6 +77,16 @@ def test_a_sealed_run_is_read_once_and_noticed_when_it_is_gone(one):
     assert names() == []
 
 
+def test_a_sealed_run_that_could_not_be_read_is_read_once_it_can_be(one):
+    (one.folder / ENVELOPE).touch()
+    (one.folder / manifest.NAME).unlink()
+    whole = one.events.path.read_bytes()
+    one.events.path.write_bytes(b"not an event\n")
+    assert [bool(entry.fault) for entry in lookup.entries()] == [True]
+    one.events.path.write_bytes(whole)
+    assert [(entry.fault, entry.counts) for entry in lookup.entries()] == [("", "4 passed")]
+
+
 @pytest.mark.parametrize("content", [b"", b"no database at all, and long enough to be looked at" * 100])
 def test_a_damaged_index_is_made_anew(one, mini, content):
     lookup.entries()

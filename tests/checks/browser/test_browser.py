@@ -13,7 +13,7 @@ import pytest
 import trustme
 from PIL import Image
 
-from runbook_lib.checks import browser
+from runbook_lib.checks import browser, front_page
 from runbook_lib.checks.browser import chromium
 from runbook_lib.environment import Browser, Sample
 from runbook_lib.errors import Unanswerable
@@ -64,6 +64,15 @@ def test_results_on_the_sandbox(env):
     assert set(finding.observed) == {"valid", "invalid", "hostile-1", "hostile-2"}
     # A notebook carries them inline.
     assert sum(len(kept.content) for kept in finding.evidence) < 150_000
+
+
+@pytest.mark.parametrize(("written", "ok"), [("Drawn by its script", True), ("Never drawn", False)])
+def test_the_front_page_may_be_written_by_its_scripts(planted, written, ok):
+    env = planted('document.body.append("Drawn by its " + "script")')
+    web = env.web.model_copy(update={"page_contains": written})
+    finding = front_page.loads(env.model_copy(update={"web": web})).run()
+    assert finding.ok is ok, finding.observed
+    assert ok or f"{written!r} is not shown" in str(finding.observed)
 
 
 def test_a_sound_page(planted):
