@@ -98,7 +98,7 @@ class TerminalWatcher:
     def phase_ended(self, summary: PhaseSummary) -> None:
         """Say so where the phase did not pass."""
         if summary.outcome != "passed":
-            self._console.print(f"  [bold red]phase {summary.outcome}[/bold red]: {_shown(summary.reason)}")
+            self._console.print(f"  [bold red]phase {_shown(summary.outcome)}[/bold red]: {_shown(summary.reason)}")
 
 
 def _bar(console: Console) -> Progress:
@@ -148,7 +148,7 @@ def run_table(summary: RunSummary) -> Table:
     for phase in summary.phases:
         other = sum(phase.counts.values()) - sum(phase.counts[status] for status in shown)
         numbers = [str(phase.counts[status] or "·") for status in shown]
-        mark = "" if phase.outcome == "passed" else f" ({phase.outcome})"
+        mark = "" if phase.outcome == "passed" else f" ({_shown(phase.outcome)})"
         table.add_row(
             f"{phase.phase.number:2} {phase.phase.title}{mark}", *numbers, str(other or "·"), f"{phase.seconds:.1f}"
         )

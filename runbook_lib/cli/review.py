@@ -52,7 +52,7 @@ def show(run: RunName, as_json: AsJson = False) -> None:
     from runbook_lib.record.archive import Way
     from runbook_lib.record.summary import summarize
     from runbook_lib.step import Status
-    from runbook_lib.terminal import TerminalWatcher, run_table
+    from runbook_lib.terminal import TerminalWatcher, run_table, visible
 
     found = archive.find(run)
     trust = keys.trust_of(found.environment)
@@ -60,7 +60,7 @@ def show(run: RunName, as_json: AsJson = False) -> None:
         summary = seal.signed_off(summarize(found), trust)
     except RecordError as error:
         raise RecordError(f"{error}\nWhat does not hold, and what does: runbook verify {found}") from error
-    state = seal.standing(found, trust).words if summary.sealed else summary.outcome
+    state = seal.state(summary.outcome, seal.standing(found, trust).words) if summary.sealed else summary.outcome
     if as_json:
         phases = [
             {"phase": each.phase.number, "outcome": each.outcome, "reason": each.reason, "seconds": each.seconds}
@@ -77,8 +77,9 @@ def show(run: RunName, as_json: AsJson = False) -> None:
         if item["status"] != "passed":
             watcher.result(item)
     for unfinished in summary.unfinished:
-        console.print(f"  began and never ended: {unfinished}")
-    console.print(f"opened {summary.started} by {summary.opened.get('operator')}; {state}", soft_wrap=True)
+        console.print(visible(f"  began and never ended: {unfinished}"), markup=False)
+    opened = f"opened {summary.started} by {summary.opened.get('operator')}; {state}"
+    console.print(visible(opened), markup=False, soft_wrap=True)
     if summary.sealed:
         console.print(f"Whether it holds: runbook verify {found}", soft_wrap=True)
     if summary.opened["way"] == Way.UNSUPERVISED:
@@ -121,6 +122,8 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find what items said, over all runs. Those of the run that was changed last first.
+
+    Looked through are an item's text, who vouched for it, and what its steps saw, in all its first 2,000 characters.
 
     Exit codes: 0 something was found; 1 nothing was.
     """

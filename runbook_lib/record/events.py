@@ -80,7 +80,7 @@ class EventLog:
         for number, line in enumerate(content.split(b"\n")[:-1], start=1):
             try:
                 event = Event(**json.loads(line))
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, RecursionError) as error:
                 raise RecordError(f"{self.path}, line {number}: is not an event") from error
             if event.number != number or event.previous != previous:
                 raise RecordError(f"{self.path}, line {number}: does not follow from the line before it")

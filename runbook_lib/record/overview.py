@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import ConfigDict, TypeAdapter
@@ -81,8 +81,26 @@ def of(summary: RunSummary, size: int) -> Overview:
 
 
 def _said(item: Mapping[str, Any]) -> str:
-    steps = (f"{step['title']}: {step['reason'] or step['observed']}" for step in item["steps"])
-    return "\n".join((str(item["text"]), *steps))[:LONGEST]
+    """The item's text, what persons vouched for, and what its steps saw; by lines, for each begins a word."""
+    words = [str(item["text"])]
+    for vouched in (item.get("attested"), item.get("waiver")):
+        words += [str(vouched[name]) for name in ("person", "note", "reason") if vouched and vouched.get(name)]
+    for step in item["steps"]:
+        words += [str(step["title"]), *_lines(step["reason"]), *_lines(step["observed"])]
+    return "\n".join(words)[:LONGEST]
+
+
+def _lines(value: Any) -> Iterator[str]:
+    """Every text in what was seen, and every number by its name."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            plain = not isinstance(inner, Mapping | list | tuple)
+            yield from (f"{name}: {inner}",) if plain else (str(name), *_lines(inner))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _lines(inner)
+    elif value not in (None, ""):
+        yield str(value)
 
 
 def _load(item: Mapping[str, Any]) -> Load | None:

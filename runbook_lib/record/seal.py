@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ENVELOPE = "manifest.dsse.json"
 ROLLED_BACK = "rolled back"
+ENDED = ("passed", "pending", "open")
+"""How a run that may be sealed has come to its end: sign-off's items wait, and one in JupyterLab is never closed."""
 SPOKEN = ("passed", "failed")
 """How a phase may have ended in a run that is sealed: its gate spoke; what failed then must be waived by now."""
 
@@ -210,7 +212,13 @@ def standing(run: Run, trust: Trust) -> Standing:
     except RecordError:
         return Standing("sealed, its envelope damaged", {})
     items = {item.id: seen.by_role[item.role] for item in checklist.items() if item.role in seen.by_role}
-    return Standing("sealed" if seen.missing(trust) else "signed off", items)
+    complete = bool(trust.keys) and not seen.missing(trust)
+    return Standing("signed off" if complete else "sealed", items)
+
+
+def state(outcome: str, standing: str) -> str:
+    """How a sealed run ended and how far it is signed, in words; the latter alone where it came to its own end."""
+    return standing if outcome in ENDED else f"{outcome}, {standing}"
 
 
 def signed_off(summary: RunSummary, trust: Trust) -> RunSummary:

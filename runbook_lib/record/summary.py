@@ -155,4 +155,11 @@ def _phase(number: int, row: Mapping[str, Any], items: Mapping[str, Any]) -> Pha
 
 def count(phase: checklist.Phase, items: Mapping[str, Any]) -> Counter[Status]:
     """How many of the phase's items have each status."""
-    return Counter(Status(items[item.id]["status"]) for item in phase.items if item.id in items)
+    return Counter(Status(item["status"]) for item in of_phase(phase, items))
+
+
+def of_phase(phase: checklist.Phase, items: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The phase's items in the checklist's order, then those of another version's checklist that this one lacks."""
+    known = {item.id for item in phase.items}
+    other = [item for id, item in items.items() if item["phase"] == phase.number and id not in known]
+    return (*(items[item.id] for item in phase.items if item.id in items), *other)

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from runbook_lib.errors import RecordError
 from runbook_lib.home import home
@@ -41,6 +41,10 @@ SAID_BY_A_RUN: Final = 1_000
 """How many texts of one run are told apart: a text's number is its run's times this, and its place in the run."""
 PAGE_KIBIBYTES: Final = 1 << 17
 """How much of the file is kept in memory while it is made."""
+LOCK_SECONDS: Final = 30.0
+"""How long another process may bring the index up to date before nobody waits for it any more."""
+UNREADABLE: Final = (RecordError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What :func:`read` raises of a run that is damaged, or of another version of the kit."""
 MANY: Final = 500
 """So many runs to be read are about a second."""
 GONE: Final = 100
@@ -75,7 +79,7 @@ def ask(parameters: dict[str, str | int], *queries: str) -> list[list[tuple[Any,
     path = home().outputs / NAME
     try:
         path.parent.mkdir(exist_ok=True)
-        with FileLock(f"{path}.lock"):
+        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
             try:
                 return _answers(path, parameters, queries)
             except sqlite3.DatabaseError as error:
@@ -85,10 +89,20 @@ def ask(parameters: dict[str, str | int], *queries: str) -> list[list[tuple[Any,
                     Path(f"{path}{suffix}").unlink(missing_ok=True)
                 return _answers(path, parameters, queries)
     except (sqlite3.DatabaseError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
-            # Who may only read the archive has an index made for this question alone.
+        if _unwritable(error):
             return _answers(MEMORY, parameters, queries)
         raise RecordError(f"{path}: the index cannot be brought up to date: {error}") from error
+
+
+def _unwritable(error: Exception) -> bool:
+    """Whether nothing can be written, or the index is held: then one is made in memory, for a question alone."""
+    import sqlite3
+
+    if isinstance(error, sqlite3.Error):
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return kind in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+    refused = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, Timeout) or (isinstance(error, OSError) and error.errno in refused)
 
 
 def _to_blame(error: sqlite3.DatabaseError) -> bool:
@@ -159,7 +173,7 @@ def _watched(keys: Sequence[Key]) -> Iterable[Key]:
 
 
 def _found(outputs: Path, sealed: Collection[Key]) -> Iterator[tuple[Key, str]]:
-    """Every run of the archive, and the time of change in nanoseconds and the size of its events.
+    """Every run of the archive, and the time of change in nanoseconds and the size of its events, whether it is sealed.
 
     Nothing happens to a run without an event, so the manifest need not be looked at, and nothing at all to one that is
     known to be `sealed`; by strings, for thousands of runs are looked at each time.
@@ -173,13 +187,22 @@ def _found(outputs: Path, sealed: Collection[Key]) -> Iterator[tuple[Key, str]]:
                 seen = os.stat(f"{run.path}/{EVENTS}")  # noqa: PTH116
             except OSError:
                 continue
-            closed = os.path.isfile(f"{run.path}/{ENVELOPE}")  # noqa: PTH113
-            yield key, SEALED if closed else f"{seen.st_mtime_ns} {seen.st_size}"
+            closed = SEALED if os.path.isfile(f"{run.path}/{ENVELOPE}") else ""  # noqa: PTH113
+            yield key, f"{seen.st_mtime_ns} {seen.st_size} {closed}"
 
 
 def _folders(path: str) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(path) as within:
-        yield from (entry for entry in within if entry.is_dir())
+    """Those that a run or an environment can be: none that we may not look into, such as a volume's ``lost+found``."""
+    try:
+        with os.scandir(path) as within:
+            yield from (entry for entry in within if entry.is_dir() and entry.name == encodable(entry.name))
+    except PermissionError:
+        return
+
+
+def encodable(text: str) -> str:
+    """`text` with question marks for what UTF-8 cannot hold: a record may hold it, and SQLite does not take it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _forget(database: sqlite3.Connection, key: Key) -> None:
@@ -191,22 +214,23 @@ def _forget(database: sqlite3.Connection, key: Key) -> None:
 
 def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> None:
     run = Run(outputs.joinpath(*key))
+    closed = stamp.endswith(SEALED)
     try:
         seen = read(run)
-    except (RecordError, OSError, ValueError, KeyError, TypeError) as error:
-        # Without a stamp it is read again each time, for it may be on its way here.
-        database.execute("INSERT INTO runs (environment, run, stamp, fault) VALUES (?, ?, '', ?)", (*key, str(error)))
+    except UNREADABLE as error:
+        # By its stamp it is read again once it has changed, for it may be on its way here.
+        row = (*key, stamp, encodable(str(error)))
+        database.execute("INSERT INTO runs (environment, run, stamp, fault) VALUES (?, ?, ?, ?)", row)
         return
     statuses = {id: item.status for id, item in seen.items.items()}
     counts = ", ".join(f"{number} {status}" for status, number in Counter(statuses.values()).items())
-    # Sign-off's own items wait, in a record that is closed: whether they were signed stands outside it.
-    outcome = SEALED if (stamp, seen.outcome) == (SEALED, "pending") else seen.outcome
-    plain = (seen.release, seen.started, outcome, counts)
-    id = database.execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, '', ?, ?, ?, ?)", (*key, stamp, *plain)).lastrowid
+    plain = (seen.release, seen.started, seen.outcome, counts)
+    told = (*key, SEALED if closed else stamp, *map(encodable, plain))
+    id = database.execute("INSERT INTO runs VALUES (NULL, ?, ?, ?, '', ?, ?, ?, ?)", told).lastrowid
     assert id is not None
     details = (id, seen.commit, seen.operator, seen.way, json.dumps(seen.seconds), json.dumps(statuses))
     database.execute("INSERT INTO details VALUES (?, ?, ?, ?, ?, ?)", details)
-    texts = (item.said.encode("utf-8", "replace").decode() for item in seen.items.values())
+    texts = (encodable(item.said) for item in seen.items.values())
     said = enumerate(islice(texts, SAID_BY_A_RUN), id * SAID_BY_A_RUN)
     database.executemany("INSERT INTO said (rowid, text) VALUES (?, ?)", said)
     loads = ((item, seen.release, load.throughput, load.p95, load.errors) for item, load in seen.loads.items())
@@ -219,8 +243,7 @@ def _add(database: sqlite3.Connection, outputs: Path, key: Key, stamp: str) -> N
 def read(run: Run) -> Overview:
     """From the manifest where it tells of all events there are, else from the events.
 
-    Raises RecordError, or OSError, where neither can be read; ValueError, KeyError or TypeError where an event says
-    what none can say.
+    Raises one of :data:`UNREADABLE` where neither can be read, or an event says what none can say.
     """
     size = (run.folder / EVENTS).stat().st_size
     try:

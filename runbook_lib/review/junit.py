@@ -13,10 +13,12 @@ from xml.etree import ElementTree
 
 from runbook_lib.checklist import Phase
 from runbook_lib.record.archive import Run, write_atomically
-from runbook_lib.record.summary import RunSummary, summarize
+from runbook_lib.record.summary import RunSummary, of_phase, summarize
 from runbook_lib.step import Status
 
 NAME = "junit.xml"
+BROKEN_OFF = ("interrupted", "broken", "open")
+"""Outcomes of a run that did not come to its end."""
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold in any form (section 2.2)."""
 
@@ -39,18 +41,30 @@ def report(summary: RunSummary) -> bytes:
     for phase in summary.phases:
         suite = ElementTree.SubElement(suites, "testsuite", name=f"{phase.phase.number} {phase.phase.title}")
         suite.set("time", f"{phase.seconds:.3f}")
-        for item in phase.phase.items:
-            if item.id in summary.items:
-                _case(suite, phase.phase, summary.items[item.id])
+        for item in of_phase(phase.phase, summary.items):
+            _case(suite, phase.phase, item)
         told = suite.find("testcase/failure") is not None or suite.find("testcase/error") is not None
         if phase.outcome != "passed" and not (phase.outcome == "failed" and told):
             broken = ElementTree.SubElement(suite, "testcase", name=phase.phase.notebook, classname=phase.phase.name)
             ElementTree.SubElement(broken, "error", message=_text(f"{phase.outcome}: {phase.reason}"))
         _count(suite)
+    if summary.outcome in BROKEN_OFF and suites.find("testsuite/testcase/error") is None:
+        _broken_off(suites, summary)
     _count(suites)
     ElementTree.indent(suites)
     content: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
+
+
+def _broken_off(suites: ElementTree.Element, summary: RunSummary) -> None:
+    """Between two phases, so that none of them tells of it."""
+    began = {phase.phase.number for phase in summary.phases}
+    left = [str(number) for number in summary.opened["parameters"].get("phases", ()) if number not in began]
+    suite = ElementTree.SubElement(suites, "testsuite", name="run")
+    case = ElementTree.SubElement(suite, "testcase", name=_text(str(summary.run)), classname="run")
+    never = f"; phases that never began: {', '.join(left)}" if left else ""
+    ElementTree.SubElement(case, "error", message=_text(f"{summary.outcome}{never}"))
+    _count(suite)
 
 
 def _case(suite: ElementTree.Element, phase: Phase, item: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from runbook_lib.errors import ConfigurationError
 from runbook_lib.home import home
 from runbook_lib.record import keys, seal
 from runbook_lib.record.archive import Run
@@ -52,8 +53,11 @@ def _row(each: Listed, trust_of: Callable[[str], Trust]) -> Row:
     if each.fault:
         state = f"damaged: runbook verify {run}"
     elif each.sealed:
-        standing = seal.standing(run, trust_of(each.environment))
-        state = standing.words
+        try:
+            standing = seal.standing(run, trust_of(each.environment))
+        except ConfigurationError as error:
+            standing = seal.Standing(f"sealed, and who may sign cannot be read: {error}", {})
+        state = seal.state(each.outcome, standing.words)
         statuses |= {id: Status.PASSED for id in standing.items if id in statuses}
     return Row(
         run=str(run),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from runbook_lib.errors import RecordError
 from runbook_lib.home import home
 from runbook_lib.record.archive import Run
 from runbook_lib.review import index
@@ -26,6 +25,7 @@ class Entry:
     release: str
     started: str
     outcome: str
+    sealed: bool
     counts: str
     fault: str
 
@@ -97,7 +97,7 @@ class Recent:
     details: tuple[Detail, ...]
 
 
-_ENTRIES: Final = """SELECT environment, run, release, started, outcome, counts, fault
+_ENTRIES: Final = """SELECT environment, run, release, started, outcome, stamp = 'sealed', counts, fault
  FROM runs WHERE :environment IN ('', environment) ORDER BY run, environment"""
 # Chosen before anything is joined, for what is sorted is carried along.
 _NEWEST: Final = """SELECT coalesce(statuses, '{}'), stamp = 'sealed', environment, run, release, started, outcome,
@@ -176,9 +176,9 @@ def _texts(environment: str, run: str) -> Mapping[str, str]:
     """What each item of a run said, by its id; nothing where the record cannot be read any more."""
     try:
         seen = index.read(Run(home().outputs / environment / run))
-    except (RecordError, OSError, ValueError, KeyError, TypeError):
+    except index.UNREADABLE:
         return {}
-    return {id: item.said.encode("utf-8", "replace").decode() for id, item in seen.items.items()}
+    return {id: index.encodable(item.said) for id, item in seen.items.items()}
 
 
 def _snippet(text: str, query: str) -> str:
@@ -193,5 +193,5 @@ def _snippet(text: str, query: str) -> str:
 
 def quoted(text: str) -> str:
     """`text` as a query of FTS5: each word a string (https://www.sqlite.org/fts5.html, section 3.1)."""
-    words = text.replace("\0", " ").encode("utf-8", "replace").decode().split()
+    words = index.encodable(text.replace("\0", " ")).split()
     return " ".join('"' + word.replace('"', '""') + '"' for word in words)

@@ -17,10 +17,11 @@ from runbook_lib.record.archive import Run, write_atomically
 from runbook_lib.record.attestation import APPROVED
 from runbook_lib.record.events import Event
 from runbook_lib.record.keys import Trust
-from runbook_lib.record.seal import signed_off
-from runbook_lib.record.summary import ATTESTED, WAIVED, RunSummary, summarize
+from runbook_lib.record.seal import signed_off, state
+from runbook_lib.record.summary import ATTESTED, WAIVED, RunSummary, of_phase, summarize
 from runbook_lib.record.verify import Verification, verify
 from runbook_lib.review.kept import Reader, series
+from runbook_lib.step import Status
 
 NAME = "review.html"
 WIDTH = 1000
@@ -74,7 +75,7 @@ def html(run: Run, trust: Trust) -> str:
         made=made,
         verification=verification,
         standing=_standing(verification),
-        verdict=verification.state if given["summary"] is not None and given["summary"].sealed else None,
+        verdict=_verdict(given["summary"], verification),
         icons=ICONS,
         shorten=shorten,
         **given,
@@ -104,17 +105,21 @@ def _content(run: Run, summary: RunSummary, events: tuple[Event, ...]) -> dict[s
 
 
 def _phase(run: Run, summary: RunSummary, phase: checklist.Phase, reader: Reader) -> dict[str, Any]:
-    items = [_item(run, summary.items[item.id], reader) for item in phase.items if item.id in summary.items]
+    items = [_item(run, item, reader) for item in of_phase(phase, summary.items)]
     absent = [f"{item.id} {item.text}" for item in phase.items if item.id not in summary.items]
     return {"phase": phase, "items": items, "absent": absent}
 
 
 def _item(run: Run, item: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+    vouched = "attested" in item or "signed by" in item
     steps = []
     for step in item["steps"]:
         files = [reader.show(file) for file in step["evidence"]]
-        steps.append({**step, "files": files, "series": series(run, step["evidence"])})
-    return {**item, "steps": steps}
+        # What was awaited has come, and stands with the item.
+        settled = {"reason": "", "remedy": ""} if vouched and step["status"] == Status.PENDING else {}
+        steps.append({"note": "", **step, **settled, "files": files, "series": series(run, step["evidence"])})
+    given = [reader.show(file) for file in item.get("attested", {}).get("files", ())]
+    return {**item, "steps": steps, "given": given}
 
 
 def _missing(run: Run, summary: RunSummary) -> Iterator[str]:
@@ -125,7 +130,7 @@ def _missing(run: Run, summary: RunSummary) -> Iterator[str]:
         if phase.outcome == "running":
             yield f"phase {phase.phase.number} began, and nothing says that it ended"
     yield from (f"began and never ended: {step}" for step in summary.unfinished)
-    if summary.closed is None:
+    if summary.closed is None and not summary.sealed:
         yield "the run is open, or was interrupted: nothing says how it ended"
 
 
@@ -140,8 +145,10 @@ def _bars(events: tuple[Event, ...]) -> list[Bar]:
     for event in events:
         if event.name == "phase started":
             passes.append({"number": event.data["phase"], "from": event.time, "to": event.time, "outcome": "running"})
-        elif event.name == "phase ended" and passes and passes[-1]["number"] == event.data["phase"]:
-            passes[-1] |= {"to": event.time, "outcome": event.data["outcome"]}
+        elif event.name == "phase ended":
+            # Two notebooks may be open in JupyterLab at once.
+            latest: dict[str, Any] = next((p for p in reversed(passes) if p["number"] == event.data["phase"]), {})
+            latest |= {"to": event.time, "outcome": event.data["outcome"]}
     if not passes:
         return []
     first = _moment(passes[0]["from"])
@@ -159,6 +166,12 @@ def _bar(each: Mapping[str, Any], first: float, whole: float) -> Bar:
 
 def _moment(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
+
+
+def _verdict(summary: RunSummary | None, verification: Verification) -> str:
+    if summary is None or not summary.sealed:
+        return summary.outcome if summary else ""
+    return state(summary.outcome, verification.state)
 
 
 def _standing(verification: Verification) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+
+from runbook_lib.record.events import GENESIS, Event, _line, digest_of
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"
 
@@ -23,3 +28,12 @@ def browsed(chromium):
         assert said == []
         assert all(url.startswith(("file:", "data:")) for url in asked), asked
         browser.close()
+
+
+def rechained(path: Path, lines: str) -> None:
+    """Write the events of `lines` as a whole log, each following from the one before it."""
+    previous, written = GENESIS, b""
+    for line in lines.splitlines():
+        made = _line(Event(**{**json.loads(line), "previous": previous}))
+        previous, written = digest_of(made), written + made
+    path.write_bytes(written)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from runbook_lib.errors import RecordError
 from runbook_lib.record import manifest
@@ -162,7 +164,7 @@ def test_the_words_of_later_runs_are_merged_little_by_little(one, mini):
 
 @pytest.mark.parametrize("fault", [errno.EACCES, errno.EROFS])
 def test_who_may_only_read_the_archive_gets_answers_too(one, monkeypatch, fault):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError(fault, "no", "lock")
 
     written = one.folder.parent.parent / index.NAME
@@ -173,7 +175,7 @@ def test_who_may_only_read_the_archive_gets_answers_too(one, monkeypatch, fault)
 
 
 def test_a_disk_that_does_not_answer_is_said(one, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError(errno.EIO, "no", "lock")
 
     monkeypatch.setattr(index, "FileLock", refuse)
@@ -191,3 +193,50 @@ def test_where_many_runs_are_read_a_terminal_shows_it(one, mini, monkeypatch, ca
     capsys.readouterr()
     assert names() == [one.id]
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_no_run_hides_none(one, mini):
+    folder = mini.outputs / "mini" / os.fsdecode(b"\xff")
+    folder.mkdir()
+    (folder / "events.jsonl").touch()
+    assert names() == [one.id]
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000 + "]" * 100_000, '{"facts": [1]}'], ids=["deep", "other"])
+def test_an_odd_record_is_damaged_and_hides_no_other(one, line):
+    other = one.folder.with_name("zz-other")
+    other.mkdir()
+    (other / "events.jsonl").write_text(f"{line}\n")
+    assert [bool(entry.fault) for entry in lookup.entries()] == [False, True]
+
+
+@pytest.mark.parametrize("error", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR])
+def test_where_the_index_cannot_be_written_there_are_answers_all_the_same(one, monkeypatch, error):
+    answers = index._answers
+
+    def refuse(path, *rest):
+        if path != index.MEMORY:
+            refused = sqlite3.OperationalError("cannot be written")
+            refused.sqlite_errorcode = error
+            raise refused
+        return answers(path, *rest)
+
+    monkeypatch.setattr(index, "_answers", refuse)
+    assert names() == [one.id]
+
+
+def test_who_holds_the_index_for_long_stops_nobody(one, mini, monkeypatch):
+    monkeypatch.setattr(index, "LOCK_SECONDS", 0.01)
+    with FileLock(f"{mini.outputs / index.NAME}.lock"):
+        assert names() == [one.id]
+
+
+def test_a_run_that_stays_damaged_is_read_once(one, mini):
+    other = one.folder.with_name("zz-other")
+    other.mkdir()
+    (other / "events.jsonl").write_text("not an event\n")
+    (other / ENVELOPE).touch()
+    lookup.entries()
+    before = (mini.outputs / index.NAME).read_bytes()
+    assert [bool(entry.fault) for entry in lookup.entries()] == [False, True]
+    assert (mini.outputs / index.NAME).read_bytes() == before

@@ -63,3 +63,11 @@ def test_a_gate_that_failed_without_an_item_is_an_error(mini):
     found = ElementTree.parse(opened.folder / junit.NAME).getroot()
     assert found.get("errors") == "1"
     assert "2.2" in found.find(".//error").get("message")
+
+
+def test_a_run_that_was_interrupted_between_two_phases_is_no_green_report(mini):
+    _, opened = run(mini, SOUND | NEXT)
+    opened.events.append("run closed", outcome="interrupted")
+    found = read(summarize(opened))
+    assert (found.get("errors"), found.get("failures")) == ("1", "0")
+    assert found.find(".//error").get("message") == "interrupted"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.record import envelope
 from runbook_lib.record.seal import ENVELOPE
 from runbook_lib.review import listing
 
@@ -46,6 +47,20 @@ def test_a_signature_is_asked_for_at_every_list(example):
     assert [row.state for row in listing.newest(limit=5).rows] == ["sealed, its envelope damaged"]
     envelope.unlink()
     assert len(listing.newest(limit=5).rows) == 1
+
+
+def test_a_sealed_run_that_nobody_can_sign_is_not_signed_off(example, mini):
+    (mini.environments[0] / "example.trust").unlink()
+    unsigned = envelope.enclose((example / "manifest.json").read_bytes())
+    (example / ENVELOPE).unlink()
+    envelope.write(example / ENVELOPE, unsigned, by=example.parent)
+    assert [row.state for row in listing.newest(limit=5).rows] == ["sealed"]
+
+
+def test_an_environment_that_cannot_be_read_hides_no_other_run(example, mini):
+    (mini.environments[0] / "example.trust").write_text("no TOML")
+    (row,) = listing.newest(limit=5).rows
+    assert row.state.startswith("sealed, and who may sign cannot be read: ")
 
 
 def test_a_run_that_cannot_be_read_is_named_with_what_tells_more(mini):

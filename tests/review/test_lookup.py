@@ -5,10 +5,12 @@ import sqlite3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.record import manifest
+from runbook_lib.record import attestation, manifest
+from runbook_lib.record.masking import Mask
 from runbook_lib.record.seal import ENVELOPE
 from runbook_lib.review import lookup
 
+from ..test_runner import NEXT, run
 from .test_index import one, rewrite
 
 __all__ = ["one"]
@@ -42,3 +44,17 @@ def test_a_closed_record_that_no_longer_says_what_it_said_is_told_of(one):
     path.unlink()
     one.events.path.unlink()
     assert {hit.snippet for hit in lookup.search("Is sound")} == {lookup.CHANGED}
+
+
+def test_words_at_the_beginning_of_a_line_within_what_was_seen_are_found(mini):
+    seen = '{"log": ["started\\nQUOKKA timeout"], "deep": {"answer": "on\\tmainnet"}, "rows": 4711}'
+    cell = f'phase.item("3.2", check("Sees")(lambda: Finding(True, {seen}, ""))())'
+    run(mini, {3: [NEXT[3][0], cell, "phase.gate()"]})
+    for word in ("quokka", "mainnet", "answer", "4711"):
+        assert [hit.item for hit in lookup.search(word)] == ["3.2"], word
+
+
+def test_who_vouched_is_found(mini):
+    _, opened = run(mini, {3: [NEXT[3][0], 'phase.item("3.2", attest("Is trained"))', "phase.gate()"]})
+    attestation.attest(opened, "3.2", Mask(), person="Ada Lovelace", note="all twelve")
+    assert {hit.item for hit in lookup.search("Lovelace twelve")} == {"3.2"}

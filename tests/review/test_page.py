@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from runbook_lib.review import page
-from runbook_lib.step import Evidence, Finding, check
+import runbook_lib
+from runbook_lib.record import attestation, seal
+from runbook_lib.record.events import Event
+from runbook_lib.record.summary import summarize
+from runbook_lib.review import junit, listing, page, runs_page
+from runbook_lib.step import Evidence, Finding, Table, check
 
 from ..accessibility import serious_faults
 from ..record.conftest import broken, numbered, roles  # noqa: F401
-from .conftest import HOSTILE
+from .conftest import HOSTILE, rechained
 
 
 @check("Answers with markup")
@@ -56,6 +62,76 @@ def test_seal_and_signatures_are_shown_and_the_page_is_no_part_of_the_record(rol
     text = page.write(run).read_text()
     assert "signed for security" in text
     assert "signed; what is there holds" in text
+
+
+def test_a_record_that_does_not_hold_says_so_in_its_verdict(roles):  # noqa: F811
+    run = roles.signed()
+    assert "the record does not hold" not in page.write(run).read_text()
+    (run.folder / "03_database_setup.ipynb").chmod(0o644)
+    (run.folder / "03_database_setup.ipynb").write_text("{}")
+    verdict = re.search("<dt>Verdict</dt>.*", page.write(run).read_text())
+    assert "✘ the record does not hold" in verdict[0]
+
+
+def test_how_a_sealed_run_ended_stands_beside_how_far_it_is_signed(roles):  # noqa: F811
+    run = roles.ran()
+    run.events.append("run closed", outcome="rolled back")
+    seal.seal(run, roles.mask)
+    assert "rolled back, sealed" in page.write(run).read_text()
+    (row,) = listing.newest(limit=1).rows
+    assert row.state == "rolled back, sealed"
+    assert "rolled back" in runs_page.write().read_text()
+
+
+def test_an_item_of_another_versions_checklist_is_shown_and_counted(roles):  # noqa: F811
+    run = roles.ran(steps={"3.2": broken()})
+    lines = run.events.path.read_text().replace('"id":"3.2"', '"id":"3.9.9"')
+    rechained(run.events.path, lines)
+    shown = page.write(run).read_text()
+    assert 'id="item-3.9.9"' in shown
+    assert "Not on record: 3.2 Verify Database Connection" in shown
+    assert b'name="3.9.9 Verify Database Connection"' in junit.report(summarize(run))
+    assert summarize(run).phases[0].counts["failed"] == 1
+
+
+def test_what_a_person_gave_is_shown_and_nobody_is_awaited_any_more(roles, tmp_path):  # noqa: F811
+    drill = tmp_path / "drill.txt"
+    drill.write_text("all twelve were there")
+    run = roles.ran(steps={"3.2": runbook_lib.attest("The drill was held")})
+    before = page.write(run).read_text()
+    assert "nobody has attested this yet" in before
+    attestation.attest(run, "3.2", roles.mask, person="Ada", note="seen", files=(drill,))
+    shown = page.write(run).read_text()
+    assert "all twelve were there" in shown
+    assert "drill.txt" in shown
+    assert "nobody has attested this yet" not in shown
+
+
+def test_phases_that_overlap_in_jupyterlab_end_each_by_itself():
+    told = (
+        ("phase started", 2, ""),
+        ("phase started", 3, ""),
+        ("phase ended", 3, "passed"),
+        ("phase ended", 2, "failed"),
+    )
+    events = tuple(
+        Event(number, f"2026-01-01T00:00:0{number}+00:00", name, {"phase": phase, "outcome": outcome}, "")
+        for number, (name, phase, outcome) in enumerate(told, start=1)
+    )
+    assert [(bar.title[0], bar.outcome, bar.seconds) for bar in page._bars(events)] == [
+        ("2", "failed", 3.0),
+        ("3", "passed", 1.0),
+    ]
+
+
+@check("Says much")
+def verbose() -> Finding:
+    rows = tuple((text,) for text in ["r" * 100_000] * 25)
+    return Finding(False, "o" * 1_000_000, "e" * 1_000_000, remedy="m" * 1_000_000, tables=(Table(("c",), rows),))
+
+
+def test_whatever_a_step_says_the_page_stays_small(roles):  # noqa: F811
+    assert page.write(roles.ran(steps={"3.2": verbose()})).stat().st_size < 200_000
 
 
 def test_a_page_that_cannot_be_written_is_said_and_stops_nothing(roles):  # noqa: F811

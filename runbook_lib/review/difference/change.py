@@ -16,6 +16,7 @@ class Kind(StrEnum):
     VERDICT = "verdict"
     OBSERVED = "observed"
     EXPECTED = "expected"
+    WORD = "word"
     LOAD = "load"
     SETTING = "setting"
     VERSION = "version"
@@ -53,7 +54,11 @@ class Change:
 def mappings(kind: Kind, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     """Every name whose value differs, in the order in which they stand."""
     for name in (*before, *(name for name in after if name not in before)):
-        if before.get(name) != after.get(name):
+        # As JSON, for to Python true is 1.
+        values = [
+            json.dumps(each[name], sort_keys=True, default=str) if name in each else "" for each in (before, after)
+        ]
+        if values[0] != values[1]:
             yield Change(kind, name, text(before.get(name)), text(after.get(name)))
 
 

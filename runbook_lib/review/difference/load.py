@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib import checklist
@@ -12,6 +11,7 @@ from runbook_lib.errors import RecordError
 from runbook_lib.load import comparison, history
 from runbook_lib.record.archive import Run
 from runbook_lib.record.summary import RunSummary
+from runbook_lib.review import kept
 from runbook_lib.review.difference.change import Change, Kind
 from runbook_lib.step import Status
 
@@ -24,9 +24,10 @@ NOT_COMPARED = "the percentiles were not compared"
 
 @dataclass(frozen=True)
 class Tested:
-    """A load test on record: its file of samples, what load it was, whether it proved anything."""
+    """A load test on record: its run and file of samples, what load it was, whether it proved anything."""
 
-    path: Path | None
+    run: Run
+    file: Mapping[str, Any]
     load: Summary | None
     conclusive: bool
 
@@ -40,7 +41,7 @@ class Tested:
 def compare(before: RunSummary, after: RunSummary) -> Iterator[Change]:
     """Of each item that was a load test in either run, its percentiles, or why they cannot be compared."""
     tests = [dict(_tests(summary)) for summary in (before, after)]
-    for id in (item.id for item in checklist.items()):
+    for id in dict.fromkeys((*(item.id for item in checklist.items()), *tests[0], *tests[1])):
         old, new = (each.get(id) for each in tests)
         if old and new:
             yield from _compare(f"{id} under load", old, new)
@@ -56,25 +57,16 @@ def _tests(summary: RunSummary) -> Iterator[tuple[str, Tested]]:
                 if file["path"].endswith(comparison.SAMPLES):
                     load = history.read((step["facts"] or {}).get(history.FACT))
                     conclusive = step["status"] in (Status.PASSED, Status.FAILED)
-                    yield id, Tested(_within(summary.run, file["path"]), load, conclusive)
-
-
-def _within(run: Run, name: str) -> Path | None:
-    """A file of the record; one that an event claims to lie elsewhere is none of it."""
-    try:
-        return run.file(name)
-    except RecordError:
-        return None
+                    yield id, Tested(summary.run, file, load, conclusive)
 
 
 def _compare(place: str, old: Tested, new: Tested) -> Iterator[Change]:
-    contents = [each.path.read_bytes() if each.path and each.path.is_file() else b"" for each in (old, new)]
-    if contents[0] and contents[0] == contents[1]:
+    if old.file["sha256"] == new.file["sha256"]:
         return
     if old.load is None or new.load is None or not old.load.like(new.load):
         yield Change(Kind.LOAD, place, str(old), str(new), detail=f"another load: {NOT_COMPARED}")
         return
-    samples = [_samples(content) for content in contents]
+    samples = [_samples(each) for each in (old, new)]
     if any(isinstance(each, str) for each in samples):
         said = [each if isinstance(each, str) else "load samples on record" for each in samples]
         yield Change(Kind.LOAD, place, *said, detail=NOT_COMPARED)
@@ -94,14 +86,14 @@ def _shifts(place: str, before: Any, after: Any) -> Iterator[Change]:
         )
 
 
-def _samples(content: bytes) -> Samples | str:
-    """The judged samples, or in words why there are none."""
+def _samples(test: Tested) -> Samples | str:
+    """The judged samples, or in words why there are none: no others than those that were kept."""
     from runbook_lib.load.samples import judged
 
-    if not content:
-        return f"{comparison.SAMPLES} is missing"
     try:
-        found = judged(content)
+        found = judged(kept.content_of(test.run, test.file))
+    except RecordError as error:
+        return str(error)
     except ValueError:
         return f"{comparison.SAMPLES} cannot be read"
     return found if len(found) else f"{comparison.SAMPLES} holds no request that is judged"

@@ -28,8 +28,9 @@ _TAKEN: Final = re.compile(
 )
 """A duration or a rate, with its interval."""
 _NAMES_A_NUMBER_OF_NOISE: Final = re.compile(
-    r"(?:^|[ _])(?:seconds|milliseconds|ms|minutes|hours|pid|port|uptime|age|per second|rate)$", re.IGNORECASE
+    r"^(?:pid|uptime|age)$|per second$|(?<![\d ])(?:^|[ _])(?:seconds|milliseconds|ms|minutes|hours)\b", re.IGNORECASE
 )
+"""A time that was measured; "above 1000 ms" names a threshold, and its number counts."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Noise:
         """What was seen, without what it took: whether a service has become slower is for its load test to say."""
         if isinstance(value, Mapping):
             return {
-                self.observed(name): "‹number›" if _is_noise(name, item) else self.observed(item)
+                self.observed(name): _without_numbers(item) if _is_noise(name, item) else self.observed(item)
                 for name, item in value.items()
             }
         if isinstance(value, list | tuple):
@@ -71,5 +72,17 @@ class Noise:
 
 
 def _is_noise(name: str, value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and _NAMES_A_NUMBER_OF_NOISE.search(name) is not None
+    if name.lower() == "port":
+        return _is_number(value) and value >= EPHEMERAL
+    return (isinstance(value, Mapping) or _is_number(value)) and _NAMES_A_NUMBER_OF_NOISE.search(name) is not None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _without_numbers(value: Any) -> Any:
+    """The number by a sign, or the names of several, such as the seconds of each part."""
+    if isinstance(value, Mapping):
+        return {name: _without_numbers(inner) for name, inner in value.items()}
+    return "‹number›" if _is_number(value) or isinstance(value, str) else value

@@ -29,12 +29,12 @@ def compare(one: Run, other: Run) -> Iterator[Change]:
 
 def _archived(run: Run) -> str | None:
     path = run.folder / SETTINGS
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Every value below tables and lists of tables, by its dotted key."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         for name, inner in value.items():
             yield from _flat(f"{key}.{name}".lstrip("."), inner)
     elif isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value):

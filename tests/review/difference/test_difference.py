@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.record import attestation
 from runbook_lib.record.archive import Run
 from runbook_lib.record.events import GENESIS, digest_of
+from runbook_lib.record.masking import Mask
 from runbook_lib.review.difference import Kind, compare
 
 RUNBOOK = Path(sys.executable).with_name("runbook")
@@ -118,3 +120,35 @@ def test_what_a_target_sent_does_not_steer_the_terminal(stage):
     stage.told["said"] = "\x1b[2Jgone"
     shown = subprocess.run([RUNBOOK, "diff", one.id, stage.run().id], capture_output=True, text=True)
     assert shown.returncode == 1 and "\x1b" not in shown.stdout
+
+
+def test_a_step_put_before_the_others_is_named_alone(stage):
+    one = stage.run()
+    fresh = 'def fresh():\n    return Finding(True, "", "")\n'
+    stage.cells[1] = f'{fresh}phase.item("3.2", check("Is new")(fresh)(), sound())'
+    found = [change for change in compare(one, stage.run()).changes if change.kind is not Kind.CELL]
+    assert [(change.kind, change.place, change.before, change.after) for change in found] == [
+        (Kind.VERDICT, "3.2 Is new", "", "passed")
+    ]
+
+
+def test_an_item_that_the_checklist_does_not_know_is_compared(stage):
+    one, other = stage.run(), stage.run()
+    for run, status in ((one, "passed"), (other, "failed")):
+        edit_events(run, lambda event: event["data"].get("id") == "3.2" and event["data"].update(id="3.9.9"))
+        edit_events(
+            run, lambda event, to=status: event["data"].get("id") == "3.9.9" and event["data"].update(status=to)
+        )
+    found = compare(one, other).changes
+    assert ("3.9.9", "passed", "failed") in [(change.place, change.before, change.after) for change in found]
+
+
+def test_who_vouched_is_compared_and_when_is_not(stage):
+    stage.cells[1] = 'phase.item("3.2", attest("Is trained"))'
+    one, same, other = stage.run(), stage.run(), stage.run()
+    for run, person in ((one, "Ada"), (same, "Ada"), (other, "Mallory")):
+        attestation.attest(run, "3.2", Mask(), person=person, note="seen")
+    assert compare(one, same).changes == ()
+    (found,) = compare(one, other).changes
+    assert (found.kind, found.place) == (Kind.WORD, "3.2 attested")
+    assert "Ada" in found.before and "Mallory" in found.after

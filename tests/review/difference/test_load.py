@@ -59,9 +59,9 @@ def test_the_same_samples_are_not_remarked_on(stage):
     ("damage", "said"),
     [
         (lambda path: path.unlink(), "samples.parquet is missing"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-20]), "samples.parquet cannot be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-20]), "samples.parquet is not what was kept"),
     ],
-    ids=["missing", "damaged"],
+    ids=["missing", "changed"],
 )
 @pytest.mark.parametrize("both", [False, True], ids=["of one", "of both"])
 def test_samples_that_cannot_be_had_are_said(stage, damage, said, both):
@@ -69,8 +69,16 @@ def test_samples_that_cannot_be_had_are_said(stage, damage, said, both):
     for run in (one, other) if both else (other,):
         damage(run.folder / "evidence/3.1/samples.parquet")
     (found,) = compare(one, other).changes
+    said = f"evidence/3.1/{said}"
     assert (found.kind, found.after, found.detail) == (Kind.LOAD, said, "the percentiles were not compared")
     assert found.before == (said if both else "load samples on record")
+
+
+def test_samples_that_were_the_same_when_they_were_kept_need_not_be_there(stage):
+    one, other = other_samples(stage, (usual, 1), (usual, 1))
+    for run in (one, other):
+        (run.folder / "evidence/3.1/samples.parquet").unlink()
+    assert compare(one, other).changes == ()
 
 
 def test_a_run_that_kept_no_samples_is_said(stage):
@@ -115,4 +123,4 @@ def test_a_path_that_leads_out_of_the_record_is_not_followed(stage):
 
     edit_events(other, lead_out)
     (found,) = compare(one, other).changes
-    assert found.after == "samples.parquet is missing"
+    assert found.after.startswith("../../../elsewhere-samples.parquet lies outside of")

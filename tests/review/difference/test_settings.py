@@ -45,3 +45,13 @@ def test_what_is_no_toml_any_more_is_compared_line_by_line(archived):
 
 def test_a_run_without_archived_settings_is_said(archived):
     assert archived("a = 1", None) == [(SETTINGS, "on record", "not on record")]
+
+
+def test_what_python_takes_for_the_same_is_not(archived):
+    assert archived("a = 1\n", "a = true\n[x]\n") == [("a", "1", "true"), ("x", "", "{}")]
+
+
+def test_a_file_that_is_no_utf_8_is_compared_line_by_line(archived, tmp_path):
+    archived("a = 1\n", "a = 2\n")
+    (tmp_path / "other" / SETTINGS).write_bytes(b"a = '\xff\n")
+    assert [change.place for change in compare(Run(tmp_path / "one"), Run(tmp_path / "other"))] == ["line 1"]
