@@ -83,6 +83,29 @@ def run(
     return Completed(words, process.returncode, output, time.monotonic() - started)
 
 
+def first_line(argv: Sequence[str], *, timeout: float = 30.0) -> str:
+    """The first line that a program prints on its standard output, and nothing of what it warns of beside it.
+
+    Nothing of it is reported: it is for secrets.
+
+    Raises
+    ------
+    Unanswerable
+        The program is missing, failed, or took longer than `timeout` seconds.
+    """
+    _refuse_missing(argv[0], None, {})
+    remedy = f"run {argv[0]} by hand"
+    try:
+        done = subprocess.run(
+            (*dying_with_us(), *argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Unanswerable(f"the command for a secret took longer than {timeout:g} s", remedy=remedy) from None
+    if done.returncode:
+        raise Unanswerable(f"the command for a secret ended with {done.returncode}", remedy=remedy)
+    return done.stdout.decode(errors="replace").strip().partition("\n")[0].strip()
+
+
 def _refuse_missing(program: str, cwd: Path | None, env: Mapping[str, str]) -> None:
     """Raise Unanswerable where there is no such program, none that may be run, or no folder to run it in."""
     if cwd is not None and not cwd.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,14 @@ class Home:
         """Folders searched for ``<name>.toml``, in this order."""
         sandboxes = (self.sandbox, self.containers)
         return (self.notebooks / "environments", *(each / "environments" for each in sandboxes))
+
+
+def account() -> str:
+    """The name of whoever uses this machine; the number where the account has no name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def home() -> Home:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runbook_lib import exclusive
 from runbook_lib.checks import load
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RecordError, Unanswerable
@@ -61,12 +62,16 @@ def run(env: Environment, *, rate: float | None, duration: float, ramp: float, c
     ------
     ConfigurationError
         The environment does not allow it.
+    Occupied
+        A run holds the environment, or another load test.
     Unanswerable
         The load could not be made.
     """
     if reason := load.refusal(env, rate or env.objectives.requests_per_second, confirm):
         raise ConfigurationError(f"{reason}.")
-    result = load.make(env, duration=duration, ramp=ramp, rate=rate, confirm=confirm)
+    # Beside a run, or another test, the two rates would add up, and the run be judged under both.
+    with exclusive.alone(env, f"load-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"):
+        result = load.make(env, duration=duration, ramp=ramp, rate=rate, confirm=confirm)
     try:
         finding, inconclusive = load.finding(env, result, item=ITEM), ""
     except Unanswerable as error:

@@ -225,6 +225,8 @@ def _run(
                 return "interrupted" if stopped else _outcome(run)
 
             for phase in phases:
+                # Whatever ends a phase without a word, it has not come to what the one before it came to.
+                outcome = "broken"
                 outcome = carry_out(phase)
                 if outcome not in ("passed", "pending"):
                     break

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import base64
+import sys
 from datetime import date
 
 import pytest
+from pydantic import ValidationError
 
 from runbook_lib import environment, release
-from runbook_lib.environment import Secret
+from runbook_lib.environment import Secret, is_secret_name
 from runbook_lib.environment.signing import _PREFIX
 from runbook_lib.errors import ConfigurationError, Unanswerable
 
@@ -82,6 +84,51 @@ def test_a_cell_may_take_as_long_as_its_steps(mini, settings, seconds):
     toml = mini.environments[0] / "mini.toml"
     toml.write_text(f"{toml.read_text()}\n{settings}\n")
     assert environment.load("mini").cell_seconds() == seconds
+
+
+@pytest.mark.parametrize(
+    "name", ["DB_PASS", "SMTP_PWD", "SESSION_SALT", "GPG_PASSPHRASE", "AWS_CREDENTIALS", "api_key"]
+)
+def test_secrets_are_known_by_their_names(name):
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["COMPASS", "PASSED", "SPINNER", "LOG_LEVEL", "SALTO"])
+def test_harmless_names_are_no_secrets(name):
+    assert not is_secret_name(name)
+
+
+def test_of_a_command_the_first_line_of_its_standard_output_is_the_secret(tmp_path):
+    script = "import sys; print('gpg: WARNING', file=sys.stderr); print('hunter2'); print('login: me')"
+    assert Secret(command=(sys.executable, "-c", script)).resolve().get_secret_value() == "hunter2"
+
+
+def test_a_command_without_words_is_refused():
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        Secret(command=())
+
+
+def test_a_dotenv_file_that_is_no_utf_8_is_named_for_nothing_in_it_could_be_masked(mini):
+    env = environment.load("mini")
+    env.dotenv.file.write_bytes(b"NAME=\xe9\n")
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
+        env.secrets()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "[objectives]\nrequests_per_second = nan",
+        "[objectives]\np95_milliseconds = inf",
+        "[objectives]\np95_milliseconds = 0.0",
+        "[limits]\nbackup = 0.0",
+    ],
+)
+def test_numbers_that_nothing_can_hold_are_refused(mini, setting):
+    toml = mini.environments[0] / "mini.toml"
+    toml.write_text(f"{toml.read_text()}\n{setting}\n")
+    with pytest.raises(ConfigurationError, match=setting.partition("\n")[2].partition(" ")[0]):
+        environment.load("mini")
 
 
 @pytest.mark.parametrize("secret", [Secret(env="NOT_SET_ANYWHERE"), Secret(command=("false",))])

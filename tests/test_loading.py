@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib import environment, exclusive
+
 from .waiting import until
 
 RUNBOOK = Path(sys.executable).with_name("runbook")
@@ -81,6 +83,13 @@ def test_an_interrupt_keeps_what_was_measured(mini, server):
     assert process.returncode == 4, said
     assert "interrupted before its end" in said
     assert kept(mini)["inconclusive"].startswith("inconclusive: interrupted")
+
+
+def test_beside_a_run_nothing_is_sent(mini, server):
+    with exclusive.alone(environment.load("mini"), "a-run"), start("--duration", "2") as process:
+        said, _ = process.communicate(timeout=60)
+    assert (process.returncode, server.asked) == (2, 0)
+    assert "is held by" in said
 
 
 def test_production_is_not_touched_without_its_name(mini, server):

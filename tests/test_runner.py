@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -124,6 +125,21 @@ def test_a_notebook_that_stops_says_exactly_what_ran(mini, cell, outcome, unfini
     assert [(phase.phase.number, phase.outcome) for phase in summary.phases] == [(2, outcome)]
     assert set(summary.items) == {"2.2"}
     assert summary.unfinished == unfinished
+
+
+def test_a_run_that_breaks_in_a_later_phase_is_broken_and_not_what_the_one_before_came_to(mini, monkeypatch):
+    execute = runner._execute
+
+    def full(opened, phase, *rest):
+        if phase.number == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return execute(opened, phase, *rest)
+
+    monkeypatch.setattr(runner, "_execute", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(mini, SOUND | NEXT)
+    (opened,) = archive.runs()
+    assert summarize(opened).outcome == "broken"
 
 
 def test_a_cell_over_its_time_limit_is_stopped_and_recorded(mini):

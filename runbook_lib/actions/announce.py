@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from runbook_lib.actions.deployment import DEPLOYED_AT, PREVIOUS
 from runbook_lib.checks.announcement import FACT, Announced, announced, arrived
 from runbook_lib.environment import Channel, Environment, secret_parts
 from runbook_lib.errors import ConfigurationError, Unanswerable
+from runbook_lib.home import account
 from runbook_lib.record.masking import Mask
 from runbook_lib.release import Release
 from runbook_lib.step import Evidence, Finding, Table, action, progress
@@ -170,7 +170,7 @@ def _content(env: Environment, release: Release, facts: Mapping[str, Any]) -> di
         "commit": release.commit,
         "environment": env.name,
         "url": env.web.url,
-        "who": getpass.getuser(),
+        "who": account(),
         "when": f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         "previous": previous,
         "changes": changes[:CHANGES_SHOWN],

@@ -10,7 +10,7 @@ from typing import Final
 
 from runbook_lib.actions.deployment import DEPLOYED_AT, PHASE, PREVIOUS, has_begun
 from runbook_lib.checks.dumps import FACT, RollbackPoint
-from runbook_lib.errors import Unanswerable
+from runbook_lib.errors import RecordError, Unanswerable
 from runbook_lib.record import archive
 from runbook_lib.record.archive import Facts, Run, facts_of
 from runbook_lib.record.summary import has_acted
@@ -48,7 +48,14 @@ def newest(environment: str) -> Deployment:
     Unanswerable
         No run has begun one, or what ran before it is not on record.
     """
-    found = _deploying(environment)
+    found, damaged = _deploying(environment)
+    later = [run for run in damaged if not found or run.id > found[-1].id]
+    if later:
+        raise Unanswerable(
+            f"the record of {later[-1]} is damaged, and may hide a newer deployment",
+            remedy=f"look what it did (runbook verify {later[-1]}); to take back the newest that can be read: "
+            + (command_for(found[-1]) if found else "none can be"),
+        )
     if not found:
         raise Unanswerable(
             f"no run of {environment} has recorded a deployment and what ran before it",
@@ -65,8 +72,9 @@ def _begun_by(run: Run) -> Deployment:
     """
     if (own := _deployment(run)) is not None:
         return own
-    earlier = list(takewhile(lambda each: each.id != run.id, _deploying(run.environment)))
-    for each in reversed(earlier):
+    begun, damaged = _deploying(run.environment)
+    earlier = list(takewhile(lambda each: each.id != run.id, begun))
+    for each in reversed([] if damaged else earlier):
         if _release(each) != _release(run) or _finished(each):
             break
         if (found := _deployment(each)) is not None:
@@ -97,10 +105,17 @@ def command_for(run: Run) -> str:
     return " ".join(words)
 
 
-def _deploying(environment: str) -> list[Run]:
-    """The runs that have begun a deployment, in the order in which they did."""
-    begun = [(at, run) for run in archive.runs(environment) if (at := _begun(run)) is not None]
-    return [run for _, run in sorted(begun, key=lambda each: (each[0], each[1].id))]
+def _deploying(environment: str) -> tuple[list[Run], list[Run]]:
+    """The runs that have begun a deployment, in the order in which they did, and those whose record is damaged."""
+    begun, damaged = [], []
+    for run in archive.runs(environment):
+        try:
+            at = _begun(run)
+        except (RecordError, KeyError, TypeError, ValueError):
+            damaged.append(run)
+        else:
+            begun += [(at, run)] if at is not None else []
+    return [run for _, run in sorted(begun, key=lambda each: (each[0], each[1].id))], damaged
 
 
 def _begun(run: Run) -> datetime | None:

@@ -48,7 +48,8 @@ def generate(env: Environment) -> Finding:
         env.dotenv.file.chmod(dotenv_file.MODE)
     after = read(env.dotenv.file)
     rows = tuple(
-        (name, "generated" if name in fresh else "kept", shown(name, after.get(name))) for name in env.dotenv.secrets
+        (name, "generated" if name in fresh else "kept", shown(env, name, after.get(name)))
+        for name in env.dotenv.secrets
     )
     return Finding(
         ok=True,

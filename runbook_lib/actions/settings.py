@@ -23,14 +23,16 @@ def apply(env: Environment, name: str) -> Finding:
     if declared is None:
         # The check that follows judges what stands there.
         return Finding(
-            True, f"left as it is: {shown(name, before)}", f"{env.name}.toml declares no dotenv.values.{name}"
+            True, f"left as it is: {shown(env, name, before)}", f"{env.name}.toml declares no dotenv.values.{name}"
         )
     if before != declared:
         dotenv_file.write(env.dotenv.file, {name: declared})
     return Finding(
         ok=True,
         observed="written" if before != declared else "nothing to write",
-        expected=f"{name} = {shown(name, declared)}",
-        tables=(Table(("setting", "before", "after"), ((name, shown(name, before), shown(name, declared)),)),),
+        expected=f"{name} = {shown(env, name, declared)}",
+        tables=(
+            Table(("setting", "before", "after"), ((name, shown(env, name, before), shown(env, name, declared)),)),
+        ),
         facts={secret_files.FACT: secret_files.states(env)},
     )

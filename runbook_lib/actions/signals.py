@@ -57,7 +57,7 @@ def send_error(env: Environment) -> Finding:
         ok=True,
         observed=f"{where} took event {sent.event_id}",
         expected=expected,
-        facts={errors.FACT: {"event_id": sent.event_id, "dsn": shown("SENTRY_DSN", dsn)}},
+        facts={errors.FACT: {"event_id": sent.event_id, "dsn": shown(env, "SENTRY_DSN", dsn)}},
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from runbook_lib.environment import Environment, is_secret_name
+from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.step import Finding, Table, check
 
@@ -52,11 +52,11 @@ def read(file: Path) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def shown(name: str, value: str | None) -> str:
+def shown(env: Environment, name: str, value: str | None) -> str:
     """`value` as the record may hold it: a secret by its length and the start of its SHA-256."""
     if value is None:
         return "(not set)"
-    if not is_secret_name(name) or not value:
+    if not env.is_secret(name) or not value:
         return repr(value)
     return f"{len(value)} characters, SHA-256 {hashlib.sha256(value.encode()).hexdigest()[:12]}…"
 
@@ -174,7 +174,7 @@ def _finding(env: Environment, name: str, faults: Sequence[str], expected: str) 
     value = read(env.dotenv.file).get(name)
     return Finding(
         ok=not faults,
-        observed=f"{name}: {shown(name, value)}" + (f"; {'; '.join(faults)}" if faults else ""),
+        observed=f"{name}: {shown(env, name, value)}" + (f"; {'; '.join(faults)}" if faults else ""),
         expected=expected,
         remedy=f"correct {name} in {env.dotenv.file.name}, or dotenv.values in {env.name}.toml, and run the item again",
     )
@@ -187,7 +187,9 @@ def equals(env: Environment, name: str) -> Finding:
         raise Unanswerable(f"{env.name}.toml declares no value for {name}", remedy=f"add {name} to [dotenv.values]")
     expected = env.dotenv.values[name]
     differs = read(env.dotenv.file).get(name) != expected
-    return _finding(env, name, ["differs from what is declared"] if differs else [], f"{name}: {shown(name, expected)}")
+    return _finding(
+        env, name, ["differs from what is declared"] if differs else [], f"{name}: {shown(env, name, expected)}"
+    )
 
 
 @check("{name} is switched on")
@@ -222,7 +224,7 @@ def _strength(env: Environment, names: Sequence[str]) -> Finding:
     sizes = {name: env.dotenv.secrets.get(name, 32) for name in names}
     weak = {name: why for name, size in sizes.items() if (why := weakness(values.get(name), size))}
     rows = tuple(
-        (name, shown(name, values.get(name)), round(entropy(values.get(name, ""))) if values.get(name) else 0,
+        (name, shown(env, name, values.get(name)), round(entropy(values.get(name, ""))) if values.get(name) else 0,
          round(BITS_PER_BYTE * size), weak.get(name, "strong"))
         for name, size in sizes.items()
     )  # fmt: skip

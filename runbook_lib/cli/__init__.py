@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from runbook_lib.record.archive import Run
     from runbook_lib.release import Release
 
+INTERRUPTED = 130
+"""What Typer makes of an interruption: 128 and the number of SIGINT."""
 READING = ("diff", "index", "list", "plan", "review", "search", "show", "trend", "verify")
 """The commands that change nothing: they may be ended at any moment."""
 app = typer.Typer(
@@ -307,6 +309,7 @@ def main() -> None:
     """Run the command line; every error of ours is one sentence on standard error."""
     import errno
     import signal
+    import traceback
 
     from runbook_lib.errors import GateFailed
 
@@ -319,6 +322,8 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         app()
+    except SystemExit as ended:
+        sys.exit(_exit_code(ended))
     except GateFailed as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
@@ -336,3 +341,18 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("Interrupted.", err=True)
         sys.exit(4)
+    except Exception as error:
+        traceback.print_exc()
+        typer.echo(f"\nThe kit itself broke ({type(error).__name__}): a fault to report with these lines.", err=True)
+        sys.exit(4)
+
+
+def _exit_code(ended: SystemExit) -> int | str | None:
+    """What to end with: Typer turns an interruption into 130, and a pipe that nobody reads any more into 1."""
+    import errno
+
+    if ended.code == INTERRUPTED:
+        typer.echo("Interrupted.", err=True)
+        return 4
+    context = ended.__context__
+    return 4 if isinstance(context, OSError) and context.errno == errno.EPIPE else ended.code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 from datetime import datetime
@@ -13,6 +12,7 @@ import typer
 
 from runbook_lib.cli.review import AsJson, print_json
 from runbook_lib.errors import ConfigurationError
+from runbook_lib.home import account
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -46,7 +46,7 @@ def attest(
     from runbook_lib.record import archive, attestation
 
     found = archive.find_open(run)
-    person = by or getpass.getuser()
+    person = by or account()
     attestation.attest(found, item, mask_of(_environment(found)), person=person, note=note, files=files or ())
     typer.echo(f"{item} of {found} is attested by {person}.")
 
@@ -63,7 +63,7 @@ def waive(
     from runbook_lib.record import archive, attestation
 
     found = archive.find_open(run)
-    person, day = by or getpass.getuser(), expires.date()
+    person, day = by or account(), expires.date()
     attestation.waive(found, item, mask_of(_environment(found)), person=person, reason=reason, expires=day)
     typer.echo(f"{item} of {found} is waived by {person} until {day}. To go on with the run: {_resume(found)}")
 
@@ -92,7 +92,7 @@ def approve(
         env.name,
         target,
         phase_numbers("--phases", phases),
-        person=by or getpass.getuser(),
+        person=by or account(),
         note=note,
         expires=expires.date(),
         signer=_signer(key),

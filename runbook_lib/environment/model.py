@@ -19,7 +19,7 @@ from pydantic import (
 class Model(BaseModel):
     """A part of an environment: frozen, and no key that is not declared."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:

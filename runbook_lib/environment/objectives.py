@@ -14,13 +14,15 @@ from pydantic import (
 from runbook_lib.environment.model import Model, RelativePath
 from runbook_lib.environment.service import Request
 
+Seconds = Annotated[float, Field(gt=0)]
+
 
 class Objectives(Model):
     """What the service must hold."""
 
-    requests_per_second: float = 500.0
-    p95_milliseconds: float = 200.0
-    p99_milliseconds: float | None = Field(default=None, description="not judged where it is left out")
+    requests_per_second: float = Field(default=500.0, gt=0)
+    p95_milliseconds: float = Field(default=200.0, gt=0)
+    p99_milliseconds: float | None = Field(default=None, gt=0, description="not judged where it is left out")
     error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
     slow_query_milliseconds: float = 1000.0
     connection_share: float = Field(default=0.8, description="of max_connections in use under load")
@@ -93,15 +95,15 @@ class SuccessCriteria(Model):
 class Limits(Model):
     """Time limits in seconds."""
 
-    cell: float | None = Field(default=None, description="of a whole cell; else as long as its steps may take in all")
-    install: float = 900.0
-    tests: float = 900.0
-    build: float = 900.0
-    migration: float = 600.0
-    backup: float = 600.0
-    audit: float = 300.0
-    request: float = 10.0
-    browser: float = 90.0
+    cell: Seconds | None = Field(default=None, description="of a whole cell; else as long as its steps may take in all")
+    install: Seconds = 900.0
+    tests: Seconds = 900.0
+    build: Seconds = 900.0
+    migration: Seconds = 600.0
+    backup: Seconds = 600.0
+    audit: Seconds = 300.0
+    request: Seconds = 10.0
+    browser: Seconds = 90.0
 
 
 class Waiver(Model):

@@ -6,6 +6,7 @@ import os
 import re
 
 from pydantic import (
+    Field,
     SecretStr,
     model_validator,
 )
@@ -14,6 +15,10 @@ from runbook_lib import command
 from runbook_lib.environment.model import Argv, Model, RelativePath
 from runbook_lib.errors import Unanswerable
 
+_ANYWHERE = ("SECRET", "PASSWORD", "PASSPHRASE", "PASSWD", "CREDENTIAL", "TOKEN", "DSN", "KEY", "_URL")
+_PARTS = frozenset({"PASS", "PWD", "PW", "PIN", "SALT", "CRED", "CREDS"})
+"""Words of a name that would be found in harmless ones too: COMPASS, SPIN."""
+
 
 class Secret(Model):
     """A secret by reference: exactly one of an environment variable, a key of a .env file, or a command."""
@@ -21,7 +26,7 @@ class Secret(Model):
     env: str | None = None
     file: RelativePath | None = None
     key: str | None = None
-    command: Argv | None = None
+    command: Argv | None = Field(default=None, min_length=1, description="its first line is the secret")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Secret:
@@ -52,17 +57,13 @@ class Secret(Model):
             from dotenv import dotenv_values
 
             return dotenv_values(self.file, interpolate=False).get(self.key or "") if self.file.is_file() else None
-        completed = command.run(self.command or (), timeout=30.0)
-        if not completed.ok:
-            raise Unanswerable(
-                f"the command for a secret ended with {completed.returncode}", remedy=f"run {self} by hand"
-            )
-        return completed.output.strip()
+        return command.first_line(self.command or ())
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a setting of this name is held back from the record."""
-    return any(word in name.upper() for word in ("SECRET", "PASSWORD", "TOKEN", "DSN", "KEY", "_URL"))
+    upper = name.upper()
+    return any(word in upper for word in _ANYWHERE) or not _PARTS.isdisjoint(re.split(r"[^A-Z]+", upper))
 
 
 def secret_parts(address: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from runbook_lib.environment.security import Security, SecurityAudit
 from runbook_lib.environment.service import Api, CommandEdge, MarkerEdge, Request, Web
 from runbook_lib.environment.signing import SignOff
 from runbook_lib.environment.team import Announcement, Contact, Documentation
-from runbook_lib.errors import Unanswerable
+from runbook_lib.errors import ConfigurationError, Unanswerable
 
 IN_A_CELL: Final = 4
 """How many parts, each of which may take as long as the longest limit, one cell holds at most."""
@@ -86,17 +86,14 @@ class Environment(Model):
         return IN_A_CELL * longest + self.load.ramp_seconds + self.load.duration_seconds
 
     def secrets(self) -> dict[str, str]:
-        """Every secret value known now, by name; what cannot be resolved is left out."""
-        from dotenv import dotenv_values
+        """Every secret value known now, by name; what cannot be resolved is left out.
 
-        found = {
-            name: value
-            for name, value in dotenv_values(self.dotenv.file, interpolate=False).items()
-            if value and is_secret_name(name)
-        }
+        Raises ConfigurationError where the .env file is not UTF-8.
+        """
+        found = {name: value for name, value in self._dotenv().items() if value and self.is_secret(name)}
         # What phase 1 is about to write is secret before it stands in the file.
         declared = self.dotenv.values.items()
-        found |= {f"dotenv.values.{name}": value for name, value in declared if value and is_secret_name(name)}
+        found |= {f"dotenv.values.{name}": value for name, value in declared if value and self.is_secret(name)}
         for name, reference in self.references().items():
             try:
                 found[name] = reference.resolve().get_secret_value()
@@ -109,6 +106,19 @@ class Environment(Model):
                 continue
             found |= {f"announcement.channels.{number}.{part}": value for part, value in enumerate(parts)}
         return found
+
+    def _dotenv(self) -> dict[str, str | None]:
+        from dotenv import dotenv_values
+
+        try:
+            return dotenv_values(self.dotenv.file, interpolate=False)
+        except UnicodeDecodeError as error:
+            reason = f"{self.dotenv.file} is not UTF-8 ({error}); save it so, for its secrets could not be masked"
+            raise ConfigurationError(f"{reason}.") from error
+
+    def is_secret(self, name: str) -> bool:
+        """Whether the value of this name in the .env file is held back from the record: by its name, or declared so."""
+        return is_secret_name(name) or name in self.dotenv.secrets
 
     def secret_files(self) -> tuple[Path, ...]:
         """The files that secrets are read from: the service's .env file, and those that references name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import secrets
@@ -10,6 +9,8 @@ import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from runbook_lib.home import account
 
 HELD: Final = "held"
 SHARED: Final = "held by another process of this run"
@@ -46,7 +47,7 @@ class Holder:
         """This process, for run `run_id`; with a new token where none is given."""
         return cls(
             run=run_id,
-            operator=getpass.getuser(),
+            operator=account(),
             host=socket.gethostname(),
             pid=os.getpid(),
             since=datetime.now(UTC).isoformat(timespec="seconds"),

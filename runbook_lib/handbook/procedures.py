@@ -133,7 +133,7 @@ def rollback(env: Environment, release: Release) -> Finding:
         (
             Section(
                 "The commands",
-                (f"Or step through {phase.notebook} in JupyterLab: runbook lab {env}.",),
+                (f"Or step through {phase.notebook} in JupyterLab: runbook lab {env}{confirm}.",),
                 None,
                 [f"runbook rollback {shlex.quote(env.name)}{confirm}"],
             ),

@@ -23,14 +23,20 @@ from runbook_lib.step import progress
 if TYPE_CHECKING:
     from distributed import Client, Future, Worker
 
-LEAD_SECONDS: Final = 4.0
-"""From when the shares are handed out until the test's zero; every worker must be ready by then."""
+GRACE_SECONDS: Final = 30.0
+"""How much later than its last time limit a share may end before its worker counts as lost."""
+LEAD_SECONDS: Final = 2.0
+"""From when every worker is ready until the test's zero."""
 WAIT_SECONDS: Final = 60.0
 """For the workers to come."""
 POLL_SECONDS: Final = 0.2
+READY: Final = "runbook-load-ready"
+BEGIN: Final = "runbook-load-begin"
 STOP: Final = "runbook-load-stop"
 SEEN: Final = "runbook-load-seen"
-"""Dask's names of the event that stops a test, and of the topic under which workers say how it goes."""
+"""Dask's names, each followed by the test's own: a worker's event that it is ready, the variable that says when to
+begin, the event that stops the test, and the topic under which workers say how it goes.
+"""
 ASKED: Final = 5
 """How often each worker's clock is asked for; the quickest answer counts."""
 
@@ -71,13 +77,14 @@ class Cluster:
             wire.message(place, call)
         with _client(self.scheduler, self.workers) as client:
             names = sorted(_workers(client))
-            begin = time.time() + LEAD_SECONDS
+            clocks, test = _clocks(client, names), uuid.uuid4().hex
             most = max(1, self.connections // len(names))
             shares = {
-                name: _hand_out(client, name, Plan(profile, number, len(names), most), begin + ahead)
-                for number, (name, ahead) in enumerate(zip(names, _clocks(client, names), strict=True))
+                name: _hand_out(client, name, test, Plan(profile, number, len(names), most), ahead)
+                for number, (name, ahead) in enumerate(zip(names, clocks, strict=True))
             }
-            stopped, lost = _watch(client, shares, profile, begin)
+            begin = _begin(client, shares, test)
+            stopped, lost = _watch(client, shares, profile, begin, test)
             given = [_given(name, share) for name, share in shares.items() if name not in lost]
         reports = [report for report, _ in given]
         return Result(
@@ -145,11 +152,12 @@ def _clocks(client: Client, names: list[str]) -> list[float]:
     return found
 
 
-def _hand_out(client: Client, name: str, plan: Plan, begin: float) -> Future[Any]:
+def _hand_out(client: Client, name: str, test: str, plan: Plan, ahead: float) -> Future[Any]:
     return client.submit(
         carry_out,
         plan,
-        begin,
+        ahead,
+        test,
         workers=[name],
         allow_other_workers=False,
         retries=0,
@@ -158,26 +166,58 @@ def _hand_out(client: Client, name: str, plan: Plan, begin: float) -> Future[Any
     )
 
 
-def carry_out(plan: Plan, begin: float) -> tuple[Report, bytes]:
-    """Runs on a worker: its share in a process of its own, from `begin` by the worker's clock; report and samples."""
-    from distributed import Event, get_worker
+def _begin(client: Client, shares: Mapping[str, Future[Any]], test: str) -> float:
+    """When the test begins, by our clock: a moment after every worker is ready, however long that took.
+
+    Raises
+    ------
+    Unanswerable
+        A worker is not ready in time, as where it is busy with another's work.
+    """
+    from distributed import Event, Variable
+
+    progress("waiting until every worker is ready")
+    ready = {name: Event(f"{READY}-{test}-{number}", client=client) for number, name in enumerate(shares)}
+    deadline = time.monotonic() + WAIT_SECONDS
+    while late := [name for name, event in ready.items() if not shares[name].done() and not event.is_set()]:
+        if not _workers(client).issuperset(late):
+            break
+        if time.monotonic() > deadline:
+            raise Unanswerable(
+                f"not ready within {WAIT_SECONDS:g} s: {', '.join(late)}",
+                remedy="see whether these workers are busy with another's work; nothing was sent",
+            )
+        time.sleep(POLL_SECONDS)
+    begin = time.time() + LEAD_SECONDS
+    Variable(f"{BEGIN}-{test}", client=client).set(begin)
+    return begin
+
+
+def carry_out(plan: Plan, ahead: float, test: str) -> tuple[Report, bytes]:
+    """Runs on a worker, whose clock is `ahead` of the operator's: its share in a process of its own.
+
+    What it says and listens to bears the `test`'s name, for others may use the same cluster. Its report, and samples.
+    """
+    from distributed import Event, Variable, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
-    stop = Event(STOP)
+    stop = Event(f"{STOP}-{test}")
     with tempfile.TemporaryDirectory(prefix="runbook-load-") as folder:
         order = Order(plan, Path(folder) / "samples")
         with WorkerProcess(order) as process:
             while process.running and not process.ready:
                 time.sleep(0.02)
-            process.begin(begin)
+            Event(f"{READY}-{test}-{plan.share}").set()
+            if process.running:
+                process.begin(float(Variable(f"{BEGIN}-{test}").get(timeout=WAIT_SECONDS)) + ahead)
             told = time.time()
             line = live.Line(plan.profile, [order.samples])
             while process.running:
                 time.sleep(POLL_SECONDS)
                 if time.time() - told >= 1.0:
                     told = time.time()
-                    worker.log_event(SEEN, {"worker": worker.address, **line.numbers()})
+                    worker.log_event(f"{SEEN}-{test}", {"worker": worker.address, **line.numbers()})
                     # Dask cancels what nobody waits for any more: an operator who is gone stops no event.
                     if stop.is_set() or not _wanted(worker, key):
                         process.stop()
@@ -190,20 +230,22 @@ def _wanted(worker: Worker, key: str) -> bool:
     return task is not None and task.state == "executing"
 
 
-def _watch(client: Client, shares: Mapping[str, Future[Any]], profile: Profile, begin: float) -> tuple[str, list[str]]:
+def _watch(
+    client: Client, shares: Mapping[str, Future[Any]], profile: Profile, begin: float, test: str
+) -> tuple[str, list[str]]:
     """Wait for the shares; why the test was stopped from here, if it was, and which workers were lost."""
     from distributed import Event
 
     line = _Line(profile, begin)
-    client.subscribe_topic(SEEN, line.heard)
-    stop, stopped, lost = Event(STOP, client=client), "", []
-    stop.clear()
+    client.subscribe_topic(f"{SEEN}-{test}", line.heard)
+    stop, stopped, lost = Event(f"{STOP}-{test}", client=client), "", []
+    latest = begin + profile.load.duration + profile.timeout + GRACE_SECONDS
     while waiting := [name for name, share in shares.items() if not share.done() and name not in lost]:
         try:
             time.sleep(POLL_SECONDS)
             there = _workers(client)
             for name in waiting:
-                if name not in there:
+                if name not in there or time.time() > latest:
                     lost.append(name)
                     shares[name].cancel()
             line.tell()

@@ -25,6 +25,8 @@ from runbook_lib.load.recorder import Recorder, nothing
 if TYPE_CHECKING:
     from runbook_lib.load.wire import Message, Origin
 
+LATEST_SECONDS: Final = 1.0
+"""How late the clock may start: what is overdue is sent at once."""
 SWEEP_SECONDS: Final = 0.1
 """How often time limits are looked after; a request may outlive its own by as much."""
 LOOK_UP: Final = 64
@@ -69,6 +71,8 @@ class Generator:
         self.plan, self.recorder = plan, recorder
         self.stopped = ""
         self.cpu = 0.0
+        self.began = False
+        self._failure: Exception | None = None
         self._issued = 0
         self._messages: list[Message] = []
         self._due = array("d")
@@ -113,13 +117,19 @@ class Generator:
 
     async def run(self, begin: float) -> None:
         """Send everything, and wait for the answers; `begin` is the Unix time at which the clock starts."""
-        self.recorder.zero = clock() + begin - time.time()
+        late = time.time() - begin
+        if late > LATEST_SECONDS:
+            raise TimeoutError(
+                f"it came to it {late:.1f} s too late, and would have to send all that is overdue at once"
+            )
+        self.recorder.zero = clock() - late
         # Nothing made so far is looked through again while the clock runs.
         gc.collect()
         gc.freeze()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self.recorder.zero - clock())):
                 await self._over.wait()
+        self.began = True
         keeper = asyncio.create_task(self._keep_house())
         used, began, load = time.process_time(), clock(), self.plan.profile.load
         try:
@@ -133,6 +143,8 @@ class Generator:
                 await pool.close()
             self.recorder.flush()
             gc.unfreeze()
+        if self._failure is not None:
+            raise self._failure
 
     def _turns(self) -> Iterator[Turn]:
         """This share's part of the calls' turns, without end."""
@@ -192,7 +204,14 @@ class Generator:
                 self._over.clear()
 
     async def _keep_house(self) -> None:
-        """Look after time limits, the samples' file and the circuit breaker."""
+        """Look after time limits, the samples' file and the circuit breaker; no request is sent without them."""
+        try:
+            await self._look_after()
+        except Exception as error:
+            self._failure = error
+            self.stop(f"its safeguards broke off: {error}")
+
+    async def _look_after(self) -> None:
         second = clock() + 1.0
         while True:
             await asyncio.sleep(SWEEP_SECONDS)

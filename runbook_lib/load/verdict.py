@@ -159,8 +159,10 @@ def interval(drawn: np.ndarray, value: float) -> Estimate:
     return Estimate(value, min(value, float(low)), max(value, float(high)))
 
 
-def rates(result: Result) -> list[float]:
+def rates(result: Result, *, lag: bool = True) -> list[float]:
     """Good answers per second in every window, which slides by a second, of the time for which the load stood still.
+
+    Without `lag`, what the generator itself came late with is taken off.
 
     An answer within the p95 objective belongs to the moment at which its request was due, one that came later to as
     much after that moment as it was late: requests under way at a window's end are not held against it, as long as they
@@ -169,7 +171,8 @@ def rates(result: Result) -> list[float]:
     import numpy as np
 
     good = result.samples.where(~result.samples.failed & (result.samples.rows["status"] > 0))
-    late = np.maximum(0.0, good.milliseconds - result.profile.objectives.p95_milliseconds) / 1000.0
+    took = good.milliseconds - (0.0 if lag else good.rows["lag"] * 1000.0)
+    late = np.maximum(0.0, took - result.profile.objectives.p95_milliseconds) / 1000.0
     moments = np.sort(good.rows["due"] + late)
     found = []
     for begin, end, _ in _judged_stages(result):
@@ -192,18 +195,16 @@ def _judged_stages(result: Result) -> tuple[tuple[float, float, float], ...]:
 def measures(seen: Judged) -> tuple[Measure, ...]:
     """Each number beside its objective."""
     objectives = seen.result.profile.objectives
-    window = min(WINDOW_SECONDS, *(end - begin for begin, end, _ in _judged_stages(seen.result)))
     latencies = (
         ("p95", seen.p95, objectives.p95_milliseconds),
         ("p99", seen.p99, objectives.p99_milliseconds),
     )
     return (
         Measure(
-            f"good answers in the worst {window:g} s",
+            f"good answers in the worst {_window(seen.result):g} s",
             f"{seen.sustained:.1f}/s",
             f">= {objectives.requests_per_second:g}/s",
-            # In whole answers: 10 s at 1.25/s hold twelve or thirteen of them.
-            round(seen.sustained * window) >= math.floor(objectives.requests_per_second * window),
+            _sustained(seen.result, seen.sustained),
         ),
         *(
             Measure(
@@ -216,8 +217,13 @@ def measures(seen: Judged) -> tuple[Measure, ...]:
             )
             for name, estimate, limit in latencies
         ),
-        Measure("errors", f"{seen.errors:.2%}", f"< {objectives.error_rate:.2%}", seen.errors < objectives.error_rate),
+        Measure("errors", f"{seen.errors:.2%}", *_tolerated(seen.errors, objectives.error_rate)),
     )
+
+
+def _tolerated(errors: float, most: float) -> tuple[str, bool]:
+    """What was expected of the share of errors, and whether it holds; none at all where none is tolerated."""
+    return ("none", errors == 0.0) if most == 0.0 else (f"< {most:.2%}", errors < most)
 
 
 def judge(seen: Judged) -> Verdict:
@@ -237,10 +243,35 @@ def judge(seen: Judged) -> Verdict:
         tuple(f"{one.name} {one.observed}, expected {one.expected}" for one in numbers if not one.ok) + result.missed
     )
     if missed:
-        return Verdict(Outcome.FAILED, missed, numbers)
+        paused = _paused(seen, numbers) if len(missed) == 1 else ""
+        return Verdict(*((Outcome.INCONCLUSIVE, (paused,)) if paused else (Outcome.FAILED, missed)), numbers)
     if unsure := _unsure(seen):
         return Verdict(Outcome.INCONCLUSIVE, unsure, numbers)
     return Verdict(Outcome.PASSED, (), numbers)
+
+
+def _paused(seen: Judged, numbers: tuple[Measure, ...]) -> str:
+    """That the rate alone is missed, and only because the generator paused; else nothing."""
+    rate, *others = numbers
+    result = seen.result
+    if rate.ok or not all(one.ok for one in others) or not result.profile.open_loop:
+        return ""
+    without = min(rates(result, lag=False), default=0.0)
+    if not _sustained(result, without):
+        return ""
+    return (
+        f"{result.engine} paused, up to {result.lag(100):.0f} ms: {rate.name} are {rate.observed}, and "
+        f"{without:.1f}/s without its own lateness; is this machine busy?"
+    )
+
+
+def _sustained(result: Result, rate: float) -> bool:
+    """Whether `rate` holds the objective, in whole answers: a window of 10 s at 1.25/s holds twelve or thirteen."""
+    return round(rate * _window(result)) >= math.floor(result.profile.objectives.requests_per_second * _window(result))
+
+
+def _window(result: Result) -> float:
+    return min(WINDOW_SECONDS, *(end - begin for begin, end, _ in _judged_stages(result)))
 
 
 def troubles(result: Result) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def carry_out(order: Order, tell: Callable[[], None], lifeline: BinaryIO) -> Rep
             with asyncio.Runner(loop_factory=new_loop) as runner:
                 runner.run(_run(generator, tell, lifeline))
         except (OSError, ImportError) as error:
-            return Report(problem=f"the load could not begin: {error}")
+            return Report(problem=f"the load {'broke off' if generator.began else 'could not begin'}: {error}")
     return report(generator)
 
 

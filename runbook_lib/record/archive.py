@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import platform
@@ -25,7 +24,7 @@ from runbook_lib import environment as environments
 from runbook_lib.checklist import Phase
 from runbook_lib.environment import Environment
 from runbook_lib.errors import ConfigurationError, RecordError
-from runbook_lib.home import Home, home
+from runbook_lib.home import Home, account, home
 from runbook_lib.record import secret_files
 from runbook_lib.record.disk import make_folders, sync_folder
 from runbook_lib.record.events import SEALED, Event, EventLog
@@ -203,7 +202,7 @@ def notebooks() -> dict[str, str]:
 
 def operator() -> str:
     """Who is at this machine, by the account's name and the machine's."""
-    return f"{getpass.getuser()}@{platform.node()}"
+    return f"{account()}@{platform.node()}"
 
 
 def planned(env: Environment) -> Run:

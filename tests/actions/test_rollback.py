@@ -253,6 +253,19 @@ def test_the_runs_own_deployment_counts_else_the_newest(live, record):
     assert predecessor.deployment_of(own.run).run == new.run
 
 
+def test_a_damaged_record_stops_no_way_back_unless_it_may_hide_a_newer_deployment(live, record):
+    own = record(live)
+    own.deployed("v1.0.0", deployed_at="2026-01-01T00:00:00+00:00")
+    damaged = own.run.folder.with_name("000-older")
+    damaged.mkdir()
+    (damaged / "events.jsonl").write_text("not an event\n")
+    assert predecessor.newest(live.name).run == own.run
+    damaged.rename(own.run.folder.with_name("zzz-newer"))
+    with pytest.raises(Unanswerable, match="zzz-newer is damaged, and may hide a newer deployment") as refused:
+        predecessor.newest(live.name)
+    assert f"runbook rollback {live.name} --run {own.run.id}" in refused.value.remedy
+
+
 def test_the_version_that_ran_before_answers(env, named, record):
     recording = record(named(env))
     recording.deployed(platforms.connect(env).deployed())

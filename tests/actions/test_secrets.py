@@ -102,6 +102,14 @@ def test_no_value_is_shown(own):
     assert not [value for name, value in dotenv.read(own.dotenv.file).items() if name != "OTHER" and value in told]
 
 
+def test_what_is_declared_a_secret_is_one_whatever_its_name(own):
+    declared = own.model_copy(update={"dotenv": Dotenv(file=own.dotenv.file, secrets={"ODDLY_NAMED": 32})})
+    finding = secrets.generate(declared).run()
+    value = dotenv.read(own.dotenv.file)["ODDLY_NAMED"]
+    assert value not in str(finding)
+    assert declared.secrets()["ODDLY_NAMED"] == value
+
+
 def test_a_new_password_reaches_the_url_and_the_role(own):
     env = own.model_copy(update={"dotenv": own.dotenv.model_copy(update={"rotate": True})})
     old = address_in(env.dotenv.file)

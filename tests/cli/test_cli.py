@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from runbook_lib import cli, home
 from runbook_lib.cli import app
 
 from ..jupyterlab import end
@@ -148,3 +151,46 @@ def test_a_backup_that_cannot_be_taken_says_why(mini):
     assert "Traceback" not in completed.stderr
     assert "mini-database-password" not in completed.stderr
     assert list((mini.root / "backups").iterdir()) == []
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """The command may be called here; what it does to signals is undone."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("sys.argv", ["runbook"])
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    ("error", "said"), [(KeyboardInterrupt(), "Interrupted.\n"), (BrokenPipeError(errno.EPIPE, "Broken pipe"), "")]
+)
+def test_what_typer_hears_of_first_is_no_failed_gate(monkeypatch, capsys, error, said):
+    interrupted = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+    @interrupted.command()
+    def ends() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr("sys.stdout", sys.stdout)
+    monkeypatch.setattr("sys.stderr", sys.stderr)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 4
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_fault_of_the_kit_is_no_failed_gate(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", lambda: {}["missing"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 4
+    assert "The kit itself broke (KeyError)" in capsys.readouterr().err
+
+
+def test_an_account_without_a_name_is_known_by_its_number(monkeypatch):
+    monkeypatch.setattr("getpass.getuser", lambda: {}["uid"])
+    assert home.account() == f"uid {os.getuid()}"

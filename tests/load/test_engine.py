@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import importlib
+import io
 import os
 import signal
 import socket
@@ -19,7 +22,9 @@ import trustme
 
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.load.engine import BuiltIn
+from runbook_lib.load.generator import Generator, Plan
 from runbook_lib.load.interface import Call, Profile, Users, hold
+from runbook_lib.load.recorder import Recorder
 from runbook_lib.load.samples import Outcome
 from runbook_lib.step import reporting
 
@@ -255,3 +260,32 @@ def test_a_worker_that_cannot_start_is_no_result(profile, monkeypatch):
 def test_a_request_that_http_does_not_allow_gets_a_sentence(request_, sentence):
     with pytest.raises(ConfigurationError, match=sentence):
         BuiltIn().run(Profile((Call(request_, "x"),), hold(1.0, 1.0)))
+
+
+def test_a_worker_whose_time_has_passed_sends_nothing(profile, target, tmp_path):
+    async def late():
+        with (tmp_path / "samples").open("wb") as output:
+            generator = Generator(Plan(profile("/fixed"), 0, 1, 10), Recorder(output))
+            await generator.prepare()
+            await generator.run(time.time() - 20.0)
+
+    with pytest.raises(TimeoutError, match=r"20\.\d s too late"):
+        asyncio.run(late())
+    assert target.asked["/fixed"] == 0
+
+
+def test_where_samples_can_no_longer_be_written_the_load_ends(profile, target, tmp_path):
+    """A stand-in for a full disk, which takes the circuit breaker along with the samples."""
+
+    class Full(io.BytesIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def begin():
+        generator = Generator(Plan(profile("/fixed", seconds=30.0), 0, 1, 10), Recorder(Full()))
+        await generator.prepare()
+        await generator.run(time.time())
+
+    with pytest.raises(OSError, match="No space left"):
+        asyncio.run(begin())
+    assert target.asked["/fixed"] < 1500

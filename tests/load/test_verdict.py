@@ -84,6 +84,29 @@ def test_a_generator_in_trouble_is_inconclusive_whatever_it_measured(seconds, tr
     assert any(reason in text for text in found.reasons)
 
 
+def paused(due):
+    """The generator slept from the tenth second on for 1.2 s, and then sent what was overdue."""
+    return np.where((due > 10.0) & (due < 11.2), 11.2 - due, 0.0)
+
+
+def test_a_generator_that_paused_makes_the_rate_no_fault_of_the_service():
+    def late(due):
+        return 0.005 + paused(due)
+
+    whole = result(late, duration=30.0)
+    whole.samples.rows["lag"] = paused(whole.samples.rows["due"])
+    found = judge(Judged(whole))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "builtin paused, up to 11" in found.reasons[0]
+    # The same answers, late by the service's own doing.
+    assert verdict(late, duration=30.0).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(("outcome", "ok"), [(0, Outcome.PASSED), (some(Ended.WRONG_STATUS, 0.001), Outcome.FAILED)])
+def test_where_no_error_is_tolerated_none_is_what_passes(outcome, ok):
+    assert verdict(outcome=outcome, objectives=Objectives(error_rate=0.0), rate=530.0).outcome is ok
+
+
 def test_a_request_dropped_in_a_thousand_is_tolerated():
     assert verdict(cost=Cost(dropped=2)).outcome is Outcome.PASSED
 

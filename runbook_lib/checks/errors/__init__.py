@@ -59,11 +59,11 @@ def dsn_in_service(env: Environment) -> Finding:
         if not faults and found != wanted:
             faults = [f"it is not the one in {source}"]
         problems += [f"{service}: {fault}" for fault in faults]
-        rows.append((service, shown(NAME, found), "; ".join(faults) or "as declared"))
+        rows.append((service, shown(env, NAME, found), "; ".join(faults) or "as declared"))
     return Finding(
         ok=not problems,
         observed=problems or {service: value for service, value, _ in rows},
-        expected=f"{shown(NAME, wanted)}, as in {source}",
+        expected=f"{shown(env, NAME, wanted)}, as in {source}",
         remedy=f"set {NAME} (1.2.8) and start the service anew (8.1): it reads its settings when it starts",
         tables=(Table(("service", NAME, "verdict"), tuple(rows)),),
     )
