@@ -6,7 +6,6 @@ from runbook_lib import command, schedules
 from runbook_lib.checks import backups
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
-from runbook_lib.home import VARIABLE
 from runbook_lib.record.archive import write_atomically
 from runbook_lib.schedules import interface
 from runbook_lib.step import Evidence, Finding, Table, action, progress
@@ -29,9 +28,7 @@ def first_backup(env: Environment) -> Finding:
     if earlier is not None:
         return Finding(ok=True, observed=f"there is one: {earlier.file}", expected=expected)
     progress("taking the first daily backup")
-    completed = command.run(
-        interface.command(env), env={VARIABLE: str(interface.folder())}, timeout=env.limits.backup * 2
-    )
+    completed = command.run(interface.as_scheduled(env), timeout=env.limits.backup * 2)
     taken = backups.newest_daily(env) if completed.ok else None
     return Finding(
         ok=taken is not None,
@@ -54,6 +51,13 @@ def install(env: Environment) -> Finding:
         No schedule is declared, its folder may not be written to, or the scheduler does not answer.
     """
     schedule = schedules.connect(env)
+    if env.database.url.env is not None and env.backup.schedule is not None:
+        return Finding(
+            ok=False,
+            observed=f"the database's address is ${env.database.url.env} of this session's environment",
+            expected=f"an address that {env.backup.schedule.kind} has too, when it starts the backup",
+            remedy="refer to it by file and key, or by a command, in [database] url",
+        )
     written = {}
     for path, text in schedule.files().items():
         same = path.is_file() and path.read_text(encoding="utf-8") == text

@@ -16,14 +16,17 @@ from runbook_lib.errors import Unanswerable
 from runbook_lib.handbook.writing import publish, unsaid, values
 from runbook_lib.pages import Page, Section
 from runbook_lib.planning import PlannedItem
+from runbook_lib.platforms import compose_engine, compose_file
 from runbook_lib.release import Release
 from runbook_lib.step import Finding, Table, action
 
 _EXTRACT: Final = (
-    "import sys, urllib.parse as u; "
-    "print(u.unquote(u.urlsplit(sys.stdin.read().strip().strip(chr(34))).password or ''))"
+    "import sys, urllib.parse as u; url = u.urlsplit(sys.stdin.readline().strip()); "
+    "print(u.unquote(url.password or '') or u.parse_qs(url.query).get('password', [''])[0])"
 )
 """Python that prints the password of the URL it reads."""
+_LOOK_UP: Final = "import sys, dotenv; print(dotenv.dotenv_values(sys.argv[1], interpolate=False)[sys.argv[2]])"
+"""Python that prints a key of a .env file, however it is quoted there, or exported."""
 _ROWS_TAKEN: Final = (
     "import json, sys; tables = json.load(open(sys.argv[1], encoding='utf-8'))['tables']; "
     "print(*(name + ' ' + str(tables[name]['rows']) for name in sorted(tables)), sep=chr(10))"
@@ -185,7 +188,7 @@ def recovery(env: Environment, release: Release, facts: Mapping[str, Any]) -> Fi
             Section("Who may run them", (), _operators(env)),
             Section("Where backups lie", (), _whereabouts(env, newest)),
             Section("Measured", (f"By item 14.1.2, on {measured['file']}.",), _measured(env, measured)),
-            Section("1. Stop what writes", (), None, _platform(env, "stop")),
+            Section("1. Stop what writes", (), None, _stopping(env)),
             Section("2. Reach the database server", (), None, connecting(env)),
             Section("3. Keep what is left", ("Skip it where nothing can be read any more.",), None, keeping(env)),
             Section("4. Restore the newest backup beside it", (), None, restoring(env)),
@@ -259,14 +262,15 @@ def _measured(env: Environment, measured: Mapping[str, Any]) -> Table:
     )
 
 
-def _platform(env: Environment, verb: str) -> list[str]:
-    """The platform's own command for the services that are built from a release."""
-    own = [name for name in env.platform.services if name in ("backend", "frontend")] or list(env.platform.services)
+def _stopping(env: Environment) -> list[str]:
+    """The command that stops the services that are built from a release, and leaves the database alone."""
     if isinstance(env.platform, SupervisorPlatform):
         program = [sys.executable, "-m", "supervisor.supervisorctl", "-s", f"unix://{env.platform.socket}"]
-    else:
-        program = ["docker", "compose", "-p", env.platform.project, "-f", env.platform.file]
-    return [shlex.join([*program, verb, *own])]
+        return [shlex.join([*program, "stop", *env.platform.services])]
+    # By the engine: the compose file is the release's own, and may have another name for each.
+    labels = (f"label={compose_engine.PROJECT}={env.platform.project}", f"label={compose_file.BUILT}")
+    running = shlex.join(["docker", "ps", "--quiet", *(word for label in labels for word in ("--filter", label))])
+    return [f"{running} | xargs --no-run-if-empty docker stop"]
 
 
 def connecting(env: Environment) -> list[str]:
@@ -287,7 +291,7 @@ def _fetching(secret: Secret) -> str:
     if secret.env is not None:
         return f"printenv {shlex.quote(secret.env)}"
     if secret.file is not None:
-        return f"sed -n {shlex.quote(f's/^{secret.key}=//p')} {shlex.quote(str(secret.file))}"
+        return shlex.join([sys.executable, "-c", _LOOK_UP, str(secret.file), str(secret.key)])
     return shlex.join(secret.command or ())
 
 

@@ -17,6 +17,8 @@ from runbook_lib.load import k6_points, k6_script
 from runbook_lib.load.interface import BREAKER, Arrivals, Cost, Profile, Result, Scripted, Users
 from runbook_lib.programs import program
 
+LAST_SECONDS: Final = 1.0
+"""Beyond its time limit, that k6 waits for the last request: else it would forget one that times out."""
 SPARE_SECONDS: Final = 0.3
 """What a virtual user is busy with beside waiting for the answer, and what the scheduler may be late."""
 THRESHOLDS_CROSSED: Final = 99
@@ -73,6 +75,7 @@ class K6:
             folder = Path(name)
             (folder / "config.json").write_text("{}")
             if self.script is None:
+                _refuse_expectations(profile)
                 (folder / "script.js").write_text(SCRIPT)
                 (folder / "plan.json").write_text(json.dumps(plan(profile, self.stall_seconds)))
                 return self._measured(profile, folder, folder / "script.js")
@@ -117,6 +120,15 @@ class K6:
             notes=_notes(profile, seen),
             missed=("a threshold of the script did not hold",) if code and self.script is not None else (),
             began=began,
+        )
+
+
+def _refuse_expectations(profile: Profile) -> None:
+    """Our script for k6 looks at an answer's status alone: it must not pass for having looked into it."""
+    if titles := [call.title for call in profile.calls if call.predicate is not None]:
+        raise Unanswerable(
+            f"k6 does not look into answers, and load.requests says what is expected of {', '.join(titles)}",
+            remedy='have them sent by load.engine = "builtin", check them in a script of your own, or leave expect out',
         )
 
 
@@ -175,7 +187,7 @@ def scenario(profile: Profile, stall_seconds: float) -> dict[str, Any]:
             "executor": "ramping-vus",
             "startVUs": 0 if load.ramp else load.count,
             "stages": _stages([(load.ramp, load.count), (load.duration - load.ramp, load.count)]),
-            "gracefulStop": f"{profile.timeout:g}s",
+            "gracefulStop": f"{profile.timeout + LAST_SECONDS:g}s",
         }
     stages = [(stage.seconds, round(stage.rate * 60)) for stage in load.stages]
     first = stages[0][1] if not stages[0][0] else 0
@@ -186,7 +198,7 @@ def scenario(profile: Profile, stall_seconds: float) -> dict[str, Any]:
         "timeUnit": "1m",
         "preAllocatedVUs": max(2, math.ceil(most * (stall_seconds + SPARE_SECONDS))),
         "stages": _stages(stages[1:] if not stages[0][0] else stages),
-        "gracefulStop": f"{profile.timeout:g}s",
+        "gracefulStop": f"{profile.timeout + LAST_SECONDS:g}s",
     }
 
 

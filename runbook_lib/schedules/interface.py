@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
-from runbook_lib.home import home
+from runbook_lib.home import VARIABLE, account, home
+
+_PATHS: Final = {"cron": "/usr/bin:/bin", "systemd": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"}
 
 
 class Schedule(Protocol):
@@ -44,6 +47,17 @@ def command(env: Environment) -> list[str]:
     if not program.is_file():
         raise Unanswerable(f"{program} does not exist", remedy="install the kit: pip install .")
     return [str(program), "backup", env.name]
+
+
+def as_scheduled(env: Environment) -> list[str]:
+    """The same command as the scheduler starts it: with nothing of this session's environment but what it gives.
+
+    Sources: crontab(5), and systemd.exec(5) for its PATH.
+    """
+    schedule = env.backup.schedule
+    path = _PATHS.get(schedule.kind if schedule is not None else "", os.environ.get("PATH", os.defpath))
+    given = {"PATH": path, "HOME": str(Path.home()), "LOGNAME": account(), VARIABLE: str(folder())}
+    return ["env", "-i", *(f"{name}={value}" for name, value in given.items()), *command(env)]
 
 
 def folder() -> Path:

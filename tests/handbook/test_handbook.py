@@ -267,6 +267,25 @@ def test_the_recovery_pages_commands_stop_at_a_damaged_backup(live):
         drop(live, f"{name}_restored")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DATABASE_URL=postgresql://u:a%2Fb@127.0.0.1/d",
+        'DATABASE_URL="postgresql://u:a%2Fb@127.0.0.1/d"',
+        "DATABASE_URL='postgresql://u:a%2Fb@127.0.0.1/d'",
+        "export DATABASE_URL=postgresql://u:a%2Fb@127.0.0.1/d",
+        "DATABASE_URL=postgresql://u@127.0.0.1/d?password=a%2Fb",
+    ],
+)
+def test_the_password_is_found_however_the_address_is_written(env, tmp_path, line):
+    file = tmp_path / "with space" / ".env"
+    file.parent.mkdir()
+    file.write_text(f"OTHER=1\n{line}\n")
+    url = Secret(file=file, key="DATABASE_URL")
+    here = env.model_copy(update={"database": env.database.model_copy(update={"url": url, "programs": None})})
+    assert bash(procedures.connecting(here), ['printf %s "$PGPASSWORD"']).stdout == "a/b"
+
+
 def pasted(*blocks):
     """As at a terminal: a command that fails does not keep the next from running."""
     script = "\n".join(line for block in blocks for line in block)

@@ -49,6 +49,13 @@ def test_calls_are_sent_by_their_weights(profile, target):
     assert target.asked["/busy"] in (19, 20)
 
 
+def test_what_is_expected_of_an_answer_is_not_passed_over(profile):
+    (call,) = profile("/fixed").calls
+    expecting = replace(profile("/fixed"), calls=(replace(call, predicate=lambda _: False),))
+    with pytest.raises(Unanswerable, match="k6 does not look into answers"):
+        K6().run(expecting)
+
+
 @pytest.mark.parametrize(
     ("path", "outcome"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from runbook_lib.checks import log_aggregation
 from runbook_lib.environment import ComposePlatform, Environment
 from runbook_lib.errors import Unanswerable
+from runbook_lib.handbook import procedures
 from runbook_lib.platforms import compose_engine, connect
 from runbook_lib.platforms.compose import Compose
 from runbook_lib.platforms.interface import LogKeeping
@@ -202,6 +204,13 @@ def test_down_stops_what_is_built_from_the_release_alone(project: Project) -> No
     platform.up(project.release("v1"))
     platform.down()
     assert [one.up for one in platform.services()] == [False, True]
+
+
+def test_the_handbooks_command_stops_what_is_built_from_the_release_alone(project: Project) -> None:
+    project.platform.up(project.release("v1"))
+    for command in procedures._stopping(project.env):
+        subprocess.run(["bash", "-c", command], check=True, capture_output=True)
+    assert [one.up for one in project.platform.services()] == [False, True]
 
 
 def test_a_release_without_images_stops_nothing(project: Project) -> None:

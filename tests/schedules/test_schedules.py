@@ -19,7 +19,7 @@ from runbook_lib import environment
 from runbook_lib.actions import backup, daily, schedule
 from runbook_lib.checks import backups
 from runbook_lib.checks import schedule as scheduled
-from runbook_lib.environment import CronSchedule, SupervisorSchedule, SystemdSchedule
+from runbook_lib.environment import CronSchedule, Secret, SupervisorSchedule, SystemdSchedule
 from runbook_lib.errors import ConfigurationError, Unanswerable
 from runbook_lib.platforms.supervisor import calling
 from runbook_lib.schedules import interface
@@ -114,6 +114,26 @@ def test_the_first_daily_backup_is_taken_beside_a_runs_own_dumps(own, release):
     assert daily.step("sandbox") > 0
     assert schedule.first_backup(own).run().observed == f"there is one: {first.file}"
     assert backups.newest_daily(own) == first
+
+
+@pytest.mark.parametrize("kind", ["supervisor", "cron"])
+def test_the_first_backup_has_only_what_the_schedule_gives_it(own, monkeypatch, tmp_path, kind):
+    chosen = own if kind == "supervisor" else with_schedule(own, CronSchedule(kind="cron", folder=tmp_path))
+    monkeypatch.setenv("ONLY_HERE", "1")
+    monkeypatch.setattr(
+        interface, "command", lambda env: [sys.executable, "-c", "import os; raise SystemExit(str(sorted(os.environ)))"]
+    )
+    seen = schedule.first_backup(chosen).run().observed
+    assert "RUNBOOK_HOME" in seen
+    assert "ONLY_HERE" not in seen
+
+
+def test_an_address_that_only_this_session_has_is_refused(own):
+    url = Secret(env="DATABASE_URL")
+    here = own.model_copy(update={"database": own.database.model_copy(update={"url": url})})
+    finding = schedule.install(here).run()
+    assert not finding.ok
+    assert "$DATABASE_URL of this session" in finding.observed
 
 
 def test_a_first_backup_that_cannot_be_taken(own, monkeypatch):
