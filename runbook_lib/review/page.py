@@ -24,6 +24,7 @@ from runbook_lib.review.kept import Reader, series
 from runbook_lib.step import Status
 
 NAME = "review.html"
+SETTLED = "It waited when the notebook ended; the word that it waited for came afterwards."
 WIDTH = 1000
 """Units of the drawn timeline's width."""
 
@@ -99,6 +100,7 @@ def _content(run: Run, summary: RunSummary, events: tuple[Event, ...]) -> dict[s
         ],
         "width": WIDTH,
         "words": [event for event in events if event.name in (ATTESTED, WAIVED, APPROVED)],
+        "waived": list(_waived_beforehand(summary, events)),
         "superseded": list(_superseded(events)),
         "missing": [*_missing(run, summary), *reader.missing],
     }
@@ -116,7 +118,7 @@ def _item(run: Run, item: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     for step in item["steps"]:
         files = [reader.show(file) for file in step["evidence"]]
         # What was awaited has come, and stands with the item.
-        settled = {"reason": "", "remedy": ""} if vouched and step["status"] == Status.PENDING else {}
+        settled = {"reason": "", "remedy": "", "note": SETTLED} if vouched and step["status"] == Status.PENDING else {}
         steps.append({"note": "", **step, **settled, "files": files, "series": series(run, step["evidence"])})
     given = [reader.show(file) for file in item.get("attested", {}).get("files", ())]
     return {**item, "steps": steps, "given": given}
@@ -132,6 +134,12 @@ def _missing(run: Run, summary: RunSummary) -> Iterator[str]:
     yield from (f"began and never ended: {step}" for step in summary.unfinished)
     if summary.closed is None and not summary.sealed:
         yield "the run is open, or was interrupted: nothing says how it ended"
+
+
+def _waived_beforehand(summary: RunSummary, events: tuple[Event, ...]) -> Iterator[Mapping[str, Any]]:
+    """The items that a waiver of the environment's TOML tolerates: no event tells of that person's word."""
+    told = {event.data["item"] for event in events if event.name == WAIVED}
+    yield from (item for id, item in summary.items.items() if item.get("waiver") and id not in told)
 
 
 def _superseded(events: tuple[Event, ...]) -> Iterator[Event]:

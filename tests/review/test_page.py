@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date, timedelta
 
 import pytest
 
@@ -105,6 +106,18 @@ def test_what_a_person_gave_is_shown_and_nobody_is_awaited_any_more(roles, tmp_p
     assert "all twelve were there" in shown
     assert "drill.txt" in shown
     assert "nobody has attested this yet" not in shown
+    assert page.SETTLED in shown
+    assert "<code>null</code>" not in shown
+
+
+def test_a_waiver_of_the_toml_is_somebodys_word_too(roles):  # noqa: F811
+    waiver = (
+        f'[[waivers]]\nitem = "3.2"\nreason = "T-1"\nperson = "Grace"\nexpires = {date.today() + timedelta(days=9)}'
+    )
+    roles.toml.write_text(f"{roles.toml.read_text()}\n{waiver}\n")
+    shown = page.write(roles.ran(steps={"3.2": broken()})).read_text()
+    assert "3.2 waived by Grace until" in shown
+    assert "Nobody has attested" not in shown
 
 
 def test_phases_that_overlap_in_jupyterlab_end_each_by_itself():

@@ -16,12 +16,12 @@ _OFTEN: Final = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"), "‹time›"),
     (re.compile(r"\d{8}T\d{6}Z"), "‹time›"),
     (re.compile(r"\b\d\d?:\d\d:\d\d(?:\.\d+)?\b"), "‹time›"),
-    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b"), "‹id›"),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b(?:[0-9a-f]{16}){1,2}\b"), "‹id›"),
     (re.compile(r"\b(pid|process) \d+", re.IGNORECASE), r"\1 ‹number›"),
     (re.compile(r"(\b127(?:\.\d+){3}|\blocalhost|\[::1\]):\d{1,5}\b"), r"\1:‹port›"),
     (re.compile(r"/tmp/[\w.-]+"), "‹folder›"),  # noqa: S108  # a pattern, and no file of ours
 )
-"""In any text; identifiers of 32 digits are UUIDs, while commits have 40 and SHA-256 have 64."""
+"""In any text; identifiers of 16 and 32 digits are drawn anew by each run, while commits have 40 and SHA-256 64."""
 _PORT: Final = re.compile(r"(?<=[\w\]]:)\d{5}\b|(?<=\bport )\d{5}\b")
 _TAKEN: Final = re.compile(
     rf"(?<![\w.]){_NUMBER}(?: ?(?:to|-|–) ?{_NUMBER})? ?{_UNIT}(?: \({_NUMBER} to {_NUMBER}\))?", re.IGNORECASE

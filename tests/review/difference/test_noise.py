@@ -28,6 +28,7 @@ ONE, OTHER = Noise("20260101T000000Z-v1"), Noise("20260102T111111Z-v1")
         ({"round trip in ms": 1.25, "rows": 3}, {"round trip in ms": 0.7, "rows": 3}),
         ({"seconds": {"dump": "1.5 s"}}, {"seconds": {"dump": "2.5 s"}}),
         ({"seconds": {"dump": 1.5}}, {"seconds": {"dump": 2.5}}),
+        ("took the test alert 224d8d9804769772", "took the test alert 909a80950c9fcb16"),
         ({"age in hours": 1}, {"age in hours": 2}),
         ({"round trip, median of 5, ms": 0.1}, {"round trip, median of 5, ms": 0.2}),
         ({"port": 45123}, {"port": 60001}),
