@@ -36,7 +36,8 @@ def loads(env: Environment) -> Finding:
     elif env.web.page_contains not in page.answer.text:
         rendered = browser.page_loads(env).run()
         if not rendered.ok:
-            problems.append(f"its HTML lacks {env.web.page_contains!r}, and in a browser: {rendered.observed}")
+            seen = rendered.observed if isinstance(rendered.observed, str) else "; ".join(rendered.observed)
+            problems.append(f"its HTML lacks {env.web.page_contains!r}, and in a browser: {seen}")
     with http.client(env) as via:
         assets = [
             http.examine(env, Request(path=path), via=via) for path in _own_assets(page.answer.text, env.browser.path)

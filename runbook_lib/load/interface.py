@@ -113,15 +113,19 @@ class Scripted:
     open_loop:
         Whether its requests leave by the clock.
     held:
-        Where its load stands still: begin and end in seconds, and the rate (0 where none is promised).
+        Where its load stands still: begin and end in seconds, and the rate (0 where none is promised). Empty where its
+        options do not tell, as of one that makes so many iterations.
     peak:
         The most iterations a second that it begins by the clock.
+    first:
+        When it begins its first iteration, in seconds.
     """
 
     duration: float
     open_loop: bool
     held: tuple[tuple[float, float, float], ...]
     peak: float = 0.0
+    first: float = 0.0
 
 
 def hold(rate: float, duration: float, *, ramp: float = 0.0) -> Arrivals:

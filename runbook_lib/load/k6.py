@@ -113,7 +113,7 @@ class K6:
             stopped = f"{BREAKER}: more than {profile.breaker:.0%} of the requests failed"
         return Result(
             "k6",
-            replace(profile, calls=seen.calls),
+            replace(profile, calls=seen.calls, load=_placed(profile.load, seen)),
             seen.samples,
             Cost(dropped=seen.dropped),
             stopped=stopped,
@@ -121,6 +121,14 @@ class K6:
             missed=("a threshold of the script did not hold",) if code and self.script is not None else (),
             began=began,
         )
+
+
+def _placed(load: Arrivals | Users | Scripted, seen: k6_points.Points) -> Arrivals | Users | Scripted:
+    """The load as it was made: a script that makes so many iterations ends with them."""
+    if not isinstance(load, Scripted) or load.held:
+        return load
+    end = float(seen.samples.rows["due"].max())
+    return replace(load, duration=end, held=((0.0, end, 0.0),))
 
 
 def _refuse_expectations(profile: Profile) -> None:

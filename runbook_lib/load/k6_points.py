@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from runbook_lib.errors import Unanswerable
-from runbook_lib.load.interface import Call, Profile
+from runbook_lib.load.interface import Call, Profile, Scripted
 from runbook_lib.load.samples import FIELDS, Outcome, Samples
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ COLUMNS: Final = {
     "name": "category",
     "status": "str",
 }
+WANTED: Final = {**COLUMNS, "group": "category"}
+"""Scripts may leave the group out of their tags."""
+OUTSIDE: Final = ("::setup", "::teardown")
+"""The groups of what a script asks before and after its load."""
 CODES: Final = (
     (1050, 1050, Outcome.TIMED_OUT),
     (1101, 1101, Outcome.UNREACHABLE),
@@ -72,9 +76,11 @@ def read(points: Path, profile: Profile, *, own_script: bool) -> Points:
 
     try:
         _drop_torn_line(points)
-        rows = pd.read_csv(points, usecols=list(COLUMNS), dtype=COLUMNS, keep_default_na=False)
+        rows = pd.read_csv(points, usecols=lambda name: name in WANTED, dtype=WANTED, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise _nothing() from error
+    if "group" in rows:
+        rows = rows[~rows["group"].isin(OUTSIDE)]
     by_metric = dict(tuple(rows.groupby("metric_name", sort=False, observed=True)))
     if "http_req_duration" not in by_metric:
         raise _nothing()
@@ -86,7 +92,8 @@ def read(points: Path, profile: Profile, *, own_script: bool) -> Points:
     about = by_metric["http_req_duration"].iloc[:whole]
     end = blocked + took
     start = about["timestamp"].to_numpy() / 1e6 - end
-    began = by_metric["began"]["metric_value"].iloc[0] / 1000.0 if "began" in by_metric else start.min()
+    first = profile.load.first if isinstance(profile.load, Scripted) else 0.0
+    began = by_metric["began"]["metric_value"].iloc[0] / 1000.0 if "began" in by_metric else start.min() - first
     calls, places = _calls(about, profile, own_script)
     table = np.zeros(whole, dtype=list(FIELDS))
     table["due"] = np.maximum(0.0, start - began)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,15 +33,39 @@ def load(script: Path, variables: Mapping[str, str]) -> Scripted:
             f"k6 cannot read {script}: {completed.tail(2)}", remedy=f"make 'k6 inspect {script.name}' succeed"
         ) from error
     durations = [_duration(scenario) for scenario in scenarios]
-    known = [duration for duration in durations if duration]
-    duration = max(known) if len(known) == len(durations) and known else longest
+    known = bool(durations) and all(durations)
+    duration = max(durations) if known else longest
     stages = held(scenarios[0]) if len(scenarios) == 1 else ()
     return Scripted(
         duration,
         all(scenario["executor"] in BY_CLOCK for scenario in scenarios),
-        stages or ((0.0, duration, 0.0),),
+        stages or (((0.0, duration, 0.0),) if known else ()),
         sum(peak(scenario) for scenario in scenarios),
+        min((first(scenario) for scenario in scenarios), default=0.0),
     )
+
+
+def first(scenario: Mapping[str, Any]) -> float:
+    """When a scenario begins its first iteration, in seconds after the test.
+
+    A ramp by the clock does once the area below its rate has come to one iteration; one of users with the first user.
+    """
+    begin, executor = seconds(scenario.get("startTime")), scenario["executor"]
+    stages = [(seconds(stage["duration"]), float(stage["target"])) for stage in scenario.get("stages") or []]
+    if executor == "ramping-vus" and scenario.get("startVUs") == 0 and stages and stages[0][1]:
+        return begin + stages[0][0] / stages[0][1]
+    if executor != "ramping-arrival-rate":
+        return begin
+    unit = seconds(scenario.get("timeUnit")) or 1.0
+    rate, due = (scenario.get("startRate") or 0) / unit, 1.0
+    for length, target in stages:
+        slope = (target / unit - rate) / length if length else 0.0
+        area = rate * length + slope * length**2 / 2
+        if area >= due:
+            # rate · t + slope · t² / 2 = due, solved for t in the form that stands a slope of 0.
+            return begin + 2 * due / (rate + math.sqrt(rate**2 + 2 * slope * due))
+        begin, due, rate = begin + length, due - area, target / unit
+    return begin
 
 
 def peak(scenario: Mapping[str, Any]) -> float:

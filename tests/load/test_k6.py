@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from runbook_lib.environment import Objectives
 from runbook_lib.errors import Unanswerable
 from runbook_lib.load import k6, k6_points, k6_script
 from runbook_lib.load.interface import BREAKER, Call, Profile, Users, hold, steps
@@ -202,6 +203,32 @@ def test_the_projects_own_script_decides_what_is_sent(profile, target, script):
     assert [call.title for call in result.profile.calls] == ["home"]
     assert 58 <= len(result.samples) <= 62
     assert result.notes == (f"k6's checks: {len(result.samples)} of {len(result.samples)} passed",)
+
+
+RAMP = (
+    "scenarios: {a: {executor: 'ramping-arrival-rate', startRate: 0, timeUnit: '1s', preAllocatedVUs: 9, STARTstages: "
+    "[{duration: '5s', target: 20}, {duration: '2s', target: 20}]}}"
+)
+
+
+@pytest.mark.parametrize(("start", "first", "held"), [("", 0.71, (5.0, 7.0)), ("startTime: '1s', ", 1.71, (6.0, 8.0))])
+def test_a_script_that_climbs_is_judged_where_it_stands_still(profile, script, start, first, held):
+    path = script(RAMP.replace("START", start))
+    path.write_text(path.read_text() + "export function setup() { http.get(`${__ENV.BASE_URL}/fixed`); }\n")
+    objectives = Objectives(requests_per_second=20.0, p95_milliseconds=5000.0)
+    result = K6(path).run(replace(profile("/fixed"), objectives=objectives))
+    due = result.samples.rows["due"]
+    assert result.profile.load.held == ((*held, 20.0),)
+    assert due[0] == pytest.approx(first, abs=0.01)
+    assert ((due >= held[0]) & (due < held[1])).sum() == pytest.approx(40, abs=1)
+    assert judge(Judged(result)).outcome is Came.PASSED
+
+
+def test_a_script_of_so_many_iterations_ends_with_them(profile, script):
+    options = "scenarios: {a: {executor: 'shared-iterations', vus: 2, iterations: 50, maxDuration: '10m'}}"
+    result = K6(script(options)).run(profile("/fixed"))
+    assert len(result.samples) == len(result.held) + 1 == 50
+    assert result.profile.load.duration < 60.0
 
 
 def test_a_closed_loop_script_is_labelled(profile, script):
