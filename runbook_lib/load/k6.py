@@ -17,6 +17,7 @@ from runbook_lib.load import k6_points, k6_script
 from runbook_lib.load.interface import BREAKER, Arrivals, Cost, Profile, Result, Scripted, Users
 from runbook_lib.programs import program
 
+NO_BREAKER: Final = "a script of the project's own: it stops by its own thresholds alone, by no circuit breaker"
 LAST_SECONDS: Final = 1.0
 """Beyond its time limit, that k6 waits for the last request: else it would forget one that times out."""
 SPARE_SECONDS: Final = 0.3
@@ -117,7 +118,7 @@ class K6:
             seen.samples,
             Cost(dropped=seen.dropped),
             stopped=stopped,
-            notes=_notes(profile, seen),
+            notes=(*_notes(profile, seen), *((NO_BREAKER,) if self.script is not None else ())),
             missed=("a threshold of the script did not hold",) if code and self.script is not None else (),
             began=began,
         )
