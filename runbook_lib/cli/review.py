@@ -55,12 +55,12 @@ def show(run: RunName, as_json: AsJson = False) -> None:
     from runbook_lib.terminal import TerminalWatcher, run_table, visible
 
     found = archive.find(run)
-    trust = keys.trust_of(found.environment)
+    standing = seal.standing(found, keys.trust_of(found.environment))
     try:
-        summary = seal.signed_off(summarize(found), trust)
+        summary = seal.signed_off(summarize(found), standing)
     except RecordError as error:
         raise RecordError(f"{error}\nWhat does not hold, and what does: runbook verify {found}") from error
-    state = seal.state(summary.outcome, seal.standing(found, trust).words) if summary.sealed else summary.outcome
+    state = seal.state(summary.outcome, standing.words) if summary.sealed else summary.outcome
     if as_json:
         phases = [
             {"phase": each.phase.number, "outcome": each.outcome, "reason": each.reason, "seconds": each.seconds}

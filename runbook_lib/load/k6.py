@@ -188,7 +188,7 @@ def scenario(profile: Profile, stall_seconds: float) -> dict[str, Any]:
     By Little's law ``rate × seconds`` users are busy when an answer takes `seconds`; there must be as many beforehand,
     for k6 makes new ones too slowly.
     """
-    load = profile.load
+    load, patience = profile.load, f"{profile.timeout + LAST_SECONDS:g}s"
     if isinstance(load, Scripted):
         raise ConfigurationError("k6 is given a script as load.engine.script, and not as a profile.")
     if isinstance(load, Users):
@@ -196,7 +196,7 @@ def scenario(profile: Profile, stall_seconds: float) -> dict[str, Any]:
             "executor": "ramping-vus",
             "startVUs": 0 if load.ramp else load.count,
             "stages": _stages([(load.ramp, load.count), (load.duration - load.ramp, load.count)]),
-            "gracefulStop": f"{profile.timeout + LAST_SECONDS:g}s",
+            "gracefulStop": patience,
         }
     stages = [(stage.seconds, round(stage.rate * 60)) for stage in load.stages]
     first = stages[0][1] if not stages[0][0] else 0
@@ -207,7 +207,7 @@ def scenario(profile: Profile, stall_seconds: float) -> dict[str, Any]:
         "timeUnit": "1m",
         "preAllocatedVUs": max(2, math.ceil(most * (stall_seconds + SPARE_SECONDS))),
         "stages": _stages(stages[1:] if not stages[0][0] else stages),
-        "gracefulStop": f"{profile.timeout + LAST_SECONDS:g}s",
+        "gracefulStop": patience,
     }
 
 

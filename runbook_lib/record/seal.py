@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 ENVELOPE = "manifest.dsse.json"
 ROLLED_BACK = "rolled back"
-ENDED = ("passed", "pending", "open")
-"""How a run that may be sealed has come to its end: sign-off's items wait, and one in JupyterLab is never closed."""
+UNTOLD = ("pending", "open")
+"""Outcomes that say nothing of a sealed run: sign-off's own items wait, and one in JupyterLab is never closed."""
 SPOKEN = ("passed", "failed")
 """How a phase may have ended in a run that is sealed: its gate spoke; what failed then must be waived by now."""
 
@@ -218,12 +218,12 @@ def standing(run: Run, trust: Trust) -> Standing:
 
 def state(outcome: str, standing: str) -> str:
     """How a sealed run ended and how far it is signed, in words; the latter alone where it came to its own end."""
-    return standing if outcome in ENDED else f"{outcome}, {standing}"
+    return standing if outcome in ("passed", *UNTOLD) else f"{outcome}, {standing}"
 
 
-def signed_off(summary: RunSummary, trust: Trust) -> RunSummary:
+def signed_off(summary: RunSummary, standing: Standing) -> RunSummary:
     """The summary with sign-off's items as the envelope has them, whatever the sealed notebook says."""
-    signed = standing(summary.run, trust).items
+    signed = standing.items
     items = {
         id: {**item, "status": Status.PASSED, "signed by": signed[id]} if id in signed else item
         for id, item in summary.items.items()

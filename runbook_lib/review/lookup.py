@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -122,7 +122,7 @@ _DETAILS: Final = """SELECT environment, run, seconds, statuses
 _SEARCH: Final = """SELECT environment, run, statuses, said.rowid % :said
  FROM said CROSS JOIN runs ON runs.id = said.rowid / :said JOIN details USING (id)
  WHERE said MATCH :text AND :environment IN ('', environment) ORDER BY said.rowid DESC LIMIT :limit"""
-_SNIPPET: Final = "SELECT snippet(said, 0, '', '', '…', 24) FROM said WHERE said MATCH ?"
+_SNIPPETS: Final = "SELECT rowid, snippet(said, 0, '', '', '…', 24) FROM said WHERE said MATCH ?"
 
 
 def entries(environment: str = "") -> tuple[Entry, ...]:
@@ -164,12 +164,15 @@ def search(text: str, environment: str = "", limit: int = 20) -> tuple[Hit, ...]
     parameters: dict[str, str | int] = {"text": query, "environment": environment, "limit": limit}
     (rows,) = index.ask({**parameters, "said": index.SAID_BY_A_RUN}, _SEARCH)
     texts = cache(_texts)
-    hits = []
-    for where, run, statuses, place in rows:
-        item, status = tuple(json.loads(statuses).items())[place]
-        said = texts(where, run).get(item, "")
-        hits.append(Hit(where, run, item, status, _snippet(said, query) or CHANGED))
-    return tuple(hits)
+    found = [(where, run, *_item(statuses, place)) for where, run, statuses, place in rows]
+    snippets = _snippets([texts(where, run).get(item, "") for where, run, item, _ in found], query)
+    return tuple(Hit(*each, snippets.get(number, CHANGED)) for number, each in enumerate(found))
+
+
+def _item(statuses: str, place: int) -> tuple[str, str]:
+    """The item whose words stand at that place of its run, and its status."""
+    items: dict[str, str] = json.loads(statuses)
+    return list(items.items())[place]
 
 
 def _texts(environment: str, run: str) -> Mapping[str, str]:
@@ -181,14 +184,14 @@ def _texts(environment: str, run: str) -> Mapping[str, str]:
     return {id: index.encodable(item.said) for id, item in seen.items.items()}
 
 
-def _snippet(text: str, query: str) -> str:
-    """The words of `text` around those of the query; nothing where it holds them no more."""
+def _snippets(texts: Sequence[str], query: str) -> dict[int, str]:
+    """The words around those of the query, by the place of the text; nothing of one that holds them no more."""
     import sqlite3
 
     with closing(sqlite3.connect(index.MEMORY)) as database:
         database.execute("CREATE VIRTUAL TABLE said USING fts5(text)")
-        database.execute("INSERT INTO said VALUES (?)", (text,))
-        return "".join(snippet for (snippet,) in database.execute(_SNIPPET, (query,)))
+        database.executemany("INSERT INTO said (rowid, text) VALUES (?, ?)", enumerate(texts))
+        return dict(database.execute(_SNIPPETS, (query,)))
 
 
 def quoted(text: str) -> str:

@@ -17,7 +17,7 @@ from runbook_lib.record.archive import Run, write_atomically
 from runbook_lib.record.attestation import APPROVED
 from runbook_lib.record.events import Event
 from runbook_lib.record.keys import Trust
-from runbook_lib.record.seal import signed_off, state
+from runbook_lib.record.seal import signed_off, standing, state
 from runbook_lib.record.summary import ATTESTED, WAIVED, RunSummary, of_phase, summarize
 from runbook_lib.record.verify import Verification, verify
 from runbook_lib.review.kept import Reader, series
@@ -65,7 +65,7 @@ def html(run: Run, trust: Trust) -> str:
     made, verification = datetime.now(UTC).isoformat(timespec="seconds"), verify(run, trust)
     given: dict[str, Any] = {"summary": None, "missing": verification.faults}
     try:
-        events, summary = run.events.read(), signed_off(summarize(run), trust)
+        events, summary = run.events.read(), signed_off(summarize(run), standing(run, trust))
     except RecordError as error:
         given["missing"] = [str(error), *verification.faults]
     else:

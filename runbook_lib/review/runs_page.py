@@ -16,6 +16,7 @@ from runbook_lib.errors import ConfigurationError
 from runbook_lib.home import home
 from runbook_lib.pages import standalone
 from runbook_lib.record.archive import write_atomically
+from runbook_lib.record.seal import UNTOLD
 from runbook_lib.review import lookup, trend
 from runbook_lib.review.index import SEALED
 from runbook_lib.review.lookup import Entry
@@ -25,7 +26,6 @@ NAME: Final = "index.html"
 ON_A_PAGE: Final = 50
 LISTED: Final = 10_000
 """So many of the newest runs are listed, so that the page stays under 2 MB."""
-WAITING: Final = ("pending", "open")
 WIDTH: Final = 600
 HEIGHT: Final = 120
 """Units of a drawn line's plane."""
@@ -100,8 +100,7 @@ def html() -> str:
 
 def _row(entry: Entry, environments: Sequence[str]) -> tuple[int, str, str, str, str, str]:
     """A run as the page's script takes it: the environment by its place in the list, for short."""
-    # In a record that is closed, sign-off's own items wait: whether they were signed stands outside it.
-    outcome = SEALED if entry.sealed and entry.outcome in WAITING else entry.outcome
+    outcome = SEALED if entry.sealed and entry.outcome in UNTOLD else entry.outcome
     return (
         environments.index(entry.environment),
         entry.run,

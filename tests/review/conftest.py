@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from runbook_lib.record.events import GENESIS, Event, _line, digest_of
+from runbook_lib.record.archive import Run
+from runbook_lib.record.events import GENESIS, digest_of
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"
 
@@ -30,10 +30,13 @@ def browsed(chromium):
         browser.close()
 
 
-def rechained(path: Path, lines: str) -> None:
-    """Write the events of `lines` as a whole log, each following from the one before it."""
-    previous, written = GENESIS, b""
-    for line in lines.splitlines():
-        made = _line(Event(**{**json.loads(line), "previous": previous}))
-        previous, written = digest_of(made), written + made
-    path.write_bytes(written)
+def edit_events(run: Run, change) -> None:
+    """Every event changed by `change`, and the chain made anew."""
+    previous, lines = GENESIS, []
+    for line in run.events.path.read_bytes().splitlines():
+        event = json.loads(line)
+        change(event)
+        event["previous"] = previous
+        lines.append(json.dumps(event, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+        previous = digest_of(lines[-1])
+    run.events.path.write_bytes(b"".join(lines))

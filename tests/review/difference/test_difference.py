@@ -8,24 +8,12 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.record import attestation
-from runbook_lib.record.archive import Run
-from runbook_lib.record.events import GENESIS, digest_of
 from runbook_lib.record.masking import Mask
 from runbook_lib.review.difference import Kind, compare
 
+from ..conftest import edit_events
+
 RUNBOOK = Path(sys.executable).with_name("runbook")
-
-
-def edit_events(run: Run, change) -> None:
-    """Every event changed by `change`, and the chain made anew."""
-    previous, lines = GENESIS, []
-    for line in run.events.path.read_bytes().splitlines():
-        event = json.loads(line)
-        change(event)
-        event["previous"] = previous
-        lines.append(json.dumps(event, sort_keys=True, separators=(",", ":")).encode() + b"\n")
-        previous = digest_of(lines[-1])
-    run.events.path.write_bytes(b"".join(lines))
 
 
 def say_no(stage) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from runbook_lib.review.difference import Kind, compare
 
+from ..conftest import edit_events
 from .test_difference import RUNBOOK
 
 
@@ -112,8 +113,6 @@ def test_an_inconclusive_test_proves_nothing(stage):
 
 
 def test_a_path_that_leads_out_of_the_record_is_not_followed(stage):
-    from .test_difference import edit_events
-
     one, other = other_samples(stage, (usual, 1), (usual, 2))
     shutil.copy(one.folder / "evidence/3.1/samples.parquet", stage.home.root / "elsewhere-samples.parquet")
 
