@@ -24,6 +24,9 @@ class Objectives(Model):
     p95_milliseconds: float = Field(default=200.0, gt=0)
     p99_milliseconds: float | None = Field(default=None, gt=0, description="not judged where it is left out")
     error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    not_understood: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.01, description="share of an input, such as log lines, that a check may leave out"
+    )
     slow_query_milliseconds: float = 1000.0
     connection_share: float = Field(default=0.8, description="of max_connections in use under load")
 
