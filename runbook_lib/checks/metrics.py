@@ -2,99 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
-from runbook_lib.checks import http
+from runbook_lib.checks import http, request_counters
+from runbook_lib.checks.exposition import Sample, parse
+from runbook_lib.checks.request_counters import NotCounted, Requests
 from runbook_lib.environment import Environment, Request
 from runbook_lib.errors import Unanswerable
 from runbook_lib.step import Finding, Table, check
 
-STATUS_LABELS: Final = ("status", "status_code", "code")
+__all__ = ["NotCounted", "Requests", "Sample", "endpoint", "moving", "parse", "requests", "scrape"]
+
 KINDS: Final = ("text/plain", "application/openmetrics-text")
 """The content types of an exposition (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
 TRAFFIC: Final = 5
 """Requests that are sent between two scrapes."""
 SHOWN: Final = 10
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One value of one series."""
-
-    name: str
-    labels: dict[str, str]
-    value: float
-
-
-def parse(text: str) -> tuple[Sample, ...]:
-    """Every sample of an exposition. Raises ValueError where it is none, such as one that is quoted as JSON."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    if not text.endswith("\n"):
-        raise ValueError(f"the exposition must end with a line feed; it begins with {text[:40]!r}")
-    families = list(text_string_to_metric_families(text))
-    return tuple(Sample(one.name, dict(one.labels), float(one.value)) for family in families for one in family.samples)
+ABSENT: Final = (301, 302, 303, 307, 308, 404, 405, 410)
+"""The statuses by which a path says that there are no metrics behind it."""
 
 
 def scrape(env: Environment) -> tuple[Sample, ...]:
-    """What ``web.metrics_path`` says now. Raises Unanswerable where it says nothing that can be read."""
-    seen = http.examine(env, Request(path=env.web.metrics_path))
+    """What ``web.metrics_path`` says now.
+
+    Raises
+    ------
+    NotCounted
+        There is no metrics endpoint.
+    Unanswerable
+        There is one, and it says nothing that can be read.
+    """
+    path = _path(env)
+    seen = http.examine(env, Request(path=path))
     if seen.answer is None or seen.problems:
-        raise Unanswerable(
-            f"{env.web.metrics_path} could not be read: {seen.observed}",
-            remedy="set PROMETHEUS_ENABLED=true, and let the edge route the metrics",
+        absent = seen.answer is not None and seen.answer.status in ABSENT
+        raise (NotCounted if absent else Unanswerable)(
+            f"{path} could not be read: {seen.observed}",
+            remedy="set PROMETHEUS_ENABLED=true, and let the edge route the metrics; where the application has none, "
+            'set web.metrics_path = ""',
         )
     try:
         return parse(seen.answer.text)
     except ValueError as error:
-        raise Unanswerable(
-            f"{env.web.metrics_path} is not in Prometheus' text format: {error}",
+        another = "# TYPE" not in seen.answer.text and "# HELP" not in seen.answer.text
+        raise (NotCounted if another else Unanswerable)(
+            f"{path} is not in Prometheus' text format: {error}",
             remedy="answer with prometheus_client.generate_latest() and its content type, not with JSON",
         ) from error
 
 
-@dataclass(frozen=True)
-class Requests:
-    """Requests that the service has counted since it started, and how many of them it answered with 5xx."""
-
-    total: float
-    failed: float
-
-    def __sub__(self, earlier: Requests) -> Requests:
-        return Requests(self.total - earlier.total, self.failed - earlier.failed)
+def _path(env: Environment) -> str:
+    if not env.web.metrics_path:
+        raise NotCounted(
+            f"the application has no metrics: web.metrics_path is empty in {env.name}.toml",
+            remedy="declare web.metrics_path, or this item as not applicable",
+        )
+    return env.web.metrics_path
 
 
 def requests(env: Environment) -> Requests:
-    """Read the service's request counters: those named ``…requests_total`` with a label for the status.
-
-    Raises
-    ------
-    Unanswerable
-        There is no such counter.
-    """
-    counted = list(_by_status(scrape(env)))
-    if not counted:
-        raise Unanswerable(
-            f"{env.web.metrics_path} has no counter '…requests_total' with a label {' or '.join(STATUS_LABELS)}",
-            remedy="count the requests by status, as http_requests_total{status=…}",
-        )
-    failed = sum(value for status, value in counted if status.startswith("5"))
-    return Requests(sum(value for _, value in counted), failed)
-
-
-def _by_status(samples: tuple[Sample, ...]) -> Iterator[tuple[str, float]]:
-    for sample in samples:
-        status = next((sample.labels[label] for label in STATUS_LABELS if label in sample.labels), None)
-        if status is not None and sample.name.endswith("requests_total"):
-            yield status, sample.value
+    """Read the service's counter of requests, see :func:`request_counters.count`. Raises as it and :func:`scrape`."""
+    return request_counters.count(scrape(env), env.monitoring.requests)
 
 
 @check("The metrics endpoint speaks Prometheus' text format")
 def endpoint(env: Environment) -> Finding:
     """10.2.1: ``web.metrics_path`` is answered with 200, the right content type, and an exposition that parses."""
-    seen = http.examine(env, Request(path=env.web.metrics_path))
+    seen = http.examine(env, Request(path=_path(env)))
     problems = list(seen.problems)
     samples: tuple[Sample, ...] = ()
     if seen.answer is not None and not problems:

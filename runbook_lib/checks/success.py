@@ -6,27 +6,56 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from runbook_lib.checks import database, http, metrics, prometheus
+from runbook_lib.checks import access_log, database, http, metrics, monitors, prometheus
+from runbook_lib.checks.coverage_of_input import LeftOut
 from runbook_lib.checks.http import Examination
 from runbook_lib.checks.latency import percentile
+from runbook_lib.checks.request_counters import NotCounted
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.observation import Observation
 from runbook_lib.step import Finding, Table, check, progress
 
 AT_ONCE: Final = 8
+OURS: Final = "our light traffic"
+LOG_SECONDS: Final = 10.0
+"""Within which the edge's log must show what it has answered."""
 SHOWN: Final = 100
 """Characters of a member of an answer that are told."""
 
 
 @dataclass(frozen=True)
+class Others:
+    """Everybody's requests in a window, and those of them that were ours.
+
+    Parameters
+    ----------
+    total, failed, unclear:
+        All that were counted, those answered with 5xx, and those whose status is not known.
+    ours:
+        How many of all we have sent beside the window's own, such as a scrape.
+    source, holder, left_out:
+        What has counted them, what that is, and which counters were not read.
+    """
+
+    total: float
+    failed: float
+    source: str
+    holder: str = "the service's counters"
+    unclear: float = 0.0
+    ours: int = 0
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Traffic:
-    """What a window of light traffic showed: each of our requests, and what the service's counters rose by."""
+    """What a window of light traffic showed: each of our requests, and what was counted of everybody's."""
 
     ours: tuple[Examination, ...]
-    counted: metrics.Requests | Unanswerable
+    counted: Others | Unanswerable
 
 
 def window(env: Environment) -> Observation[Traffic]:
@@ -35,20 +64,48 @@ def window(env: Environment) -> Observation[Traffic]:
 
 
 def _observe(env: Environment) -> Traffic:
-    before = _counters(env)
+    before, started = _counters(env), datetime.now(UTC)
     ours = _light_traffic(env)
-    if isinstance(before, Unanswerable):
-        return Traffic(ours, before)
     after = _counters(env)
-    return Traffic(ours, after if isinstance(after, Unanswerable) else after - before)
+    if isinstance(after, NotCounted) and access_log.declared(env):
+        return Traffic(ours, _logged(env, started, sum(one.answer is not None for one in ours)))
+    try:
+        return Traffic(ours, _risen(before, after))
+    except Unanswerable as error:
+        return Traffic(ours, error)
 
 
 def _counters(env: Environment) -> metrics.Requests | Unanswerable:
-    """What cannot be scraped is no matter of the response times, so it is told to whom it concerns."""
+    """What cannot be scraped is no matter of the response times, so it is reported to the item that it concerns."""
     try:
         return metrics.requests(env)
     except Unanswerable as error:
         return error
+
+
+def _risen(before: metrics.Requests | Unanswerable, after: metrics.Requests | Unanswerable) -> Others:
+    """What was counted between two scrapes, the first of which is counted too, as soon as it was answered."""
+    if isinstance(after, Unanswerable):
+        raise after
+    if isinstance(before, NotCounted):
+        # A counter appears with the first request that it counts.
+        before = metrics.Requests(0.0, 0.0, started=after.started)
+    if isinstance(before, Unanswerable):
+        raise before
+    risen = after - before
+    return Others(risen.total, risen.failed, risen.counter, unclear=risen.unclear, ours=1, left_out=risen.others)
+
+
+def _logged(env: Environment, started: datetime, answered: int) -> Others | Unanswerable:
+    """What the edge has logged since `started`, as soon as it shows as many requests as were `answered` to us."""
+    deadline = time.monotonic() + LOG_SECONDS
+    try:
+        while len(seen := access_log.statuses(env, started)) < answered and time.monotonic() < deadline:
+            time.sleep(monitors.POLL_SECONDS)
+    except Unanswerable as error:
+        return error
+    failed = sum(status >= 500 for status in seen)
+    return Others(len(seen), failed, access_log.declared(env), "the edge's log lines")
 
 
 def _light_traffic(env: Environment) -> tuple[Examination, ...]:
@@ -71,43 +128,77 @@ def _failed(seen: Examination) -> bool:
 
 @check("The error rate is below the objective")
 def error_rate(env: Environment, traffic: Observation[Traffic]) -> Finding:
-    """S.6: over a window, both as our light traffic sees it, and as the service counts everybody else's requests.
+    """S.6: over a window, as our light traffic sees it, and as everybody else's requests were counted.
 
-    Everybody else's is what the service's counters rose by, without our own requests in the window. An error is a 5xx
-    answer, or none.
+    Everybody else's are those that the service's counters rose by, without our own requests in the window; where the
+    service has no counters, those in the edge's log; where that is not declared, they are not counted, and the finding
+    says so. An error is a 5xx answer, or none.
+
+    Raises
+    ------
+    Unanswerable
+        There are counters, and they cannot be read or do not hold all requests; our own requests met no errors.
     """
-    objective = env.objectives.error_rate
     seen = traffic.for_item("S.6")
-    ours, counted = seen.ours, seen.counted
+    answered = [one for one in seen.ours if one.answer is not None]
+    ours = (OURS, len(seen.ours), sum(map(_failed, seen.ours)), "this runbook")
+    counted = seen.counted
+    if isinstance(counted, NotCounted):
+        why = f"not counted: {counted.reason}; no log of the edge was read (monitoring.requests.log_service)"
+        return _rates(env, (ours,), {"everybody else": why})
     if isinstance(counted, Unanswerable):
-        raise counted
-    if counted.total < 0 or counted.failed < 0:
-        raise Unanswerable(
-            "the service's counters fell during the window: it was restarted",
-            remedy="see why it restarted (8.2), then measure again",
-        )
-    answered = sum(one.answer is not None for one in ours)
-    ours_failed = sum(_failed(one) for one in ours)
-    ours_counted = sum(_failed(one) and one.answer is not None for one in ours)
-    # The first scrape was counted too, as soon as it was answered.
-    others = max(0.0, counted.total - answered - 1)
-    others_failed = max(0.0, counted.failed - ours_counted)
-    if counted.total < answered or others_failed > others:
-        raise Unanswerable(
-            f"the service's counters do not hold all requests: {counted.total:g} more, {counted.failed:g} of them "
-            f"failed, where we alone had {answered} answers",
+        return _unless_failed(_rates(env, (ours,), {"everybody else": counted.reason}), counted)
+    others = max(0.0, counted.total - len(answered) - counted.ours)
+    others_failed = max(0.0, counted.failed - sum(map(_failed, answered)))
+    if counted.total < len(answered) or others_failed > others:
+        short = Unanswerable(
+            f"{counted.holder} do not hold all requests: {counted.total:g} more, {counted.failed:g} of them "
+            f"failed, where we alone had {len(answered)} answers",
             remedy="have the service count every request, of its health endpoint too, over all of its processes",
         )
-    rows = (
-        ("our light traffic", len(ours), ours_failed, _share(ours_failed, len(ours))),
-        ("everybody else", int(others), int(others_failed), _share(others_failed, others)),
+        return _unless_failed(_rates(env, (ours,), {"everybody else": short.reason}), short)
+    told = (
+        {"left out": f"{', '.join(counted.left_out)} (monitoring.requests.counter chooses)"} if counted.left_out else {}
     )
+    finding = _rates(env, (ours, ("everybody else", int(others), int(others_failed), counted.source)), told)
+    return _understood(env, counted, finding)
+
+
+def _unless_failed(finding: Finding, reason: Unanswerable) -> Finding:
+    """The finding where it is bad by itself; else the reason for which it does not suffice is raised."""
+    if finding.ok:
+        raise Unanswerable(reason.reason, remedy=reason.remedy, seen=finding)
+    return finding
+
+
+def _understood(env: Environment, counted: Others, finding: Finding) -> Finding:
+    """The finding, unless requests were counted whose status is not known."""
+    unclear = LeftOut(
+        f"requests counted by {counted.source}, which have no HTTP status",
+        int(counted.unclear),
+        int(counted.total),
+        "say which of its labels holds the status as monitoring.requests.status_label",
+    )
+    if finding.ok:
+        unclear.refuse(env, finding)
+    return finding
+
+
+def _rates(env: Environment, counted: tuple[tuple[str, int, int, str], ...], remarks: Mapping[str, str]) -> Finding:
+    """The verdict on the errors of each of `counted`: whose they are, requests, errors, what has counted them."""
+    objective = env.objectives.error_rate
+    shares = {whose: _share(failed, total) for whose, total, failed, _ in counted}
     return Finding(
-        ok=all(share < objective for _, _, _, share in rows),
-        observed={who: f"{share:.2%} of {total} requests" for who, total, _, share in rows},
+        ok=all(share < objective for share in shares.values()),
+        observed={whose: f"{shares[whose]:.2%} of {total} requests" for whose, total, _, _ in counted} | dict(remarks),
         expected=f"< {objective:.2%} of requests in {env.success.window_seconds:g} s",
         remedy="read the back end's log for the answers with 5xx",
-        tables=(Table(("whose", "requests", "errors", "share"), tuple((*row[:3], f"{row[3]:.2%}") for row in rows)),),
+        tables=(
+            Table(
+                ("whose", "requests", "errors", "share", "counted by"),
+                tuple((whose, total, failed, f"{shares[whose]:.2%}", by) for whose, total, failed, by in counted),
+            ),
+        ),
     )
 
 

@@ -92,12 +92,23 @@ class WebhookAlerting(Model):
     token: Secret | None = Field(default=None, description="for confirmation_url, as Authorization: Bearer")
 
 
+class RequestCounting(Model):
+    """What counts the requests that the service answers: one of its counters, or where it has none the edge's log."""
+
+    counter: str | None = Field(default=None, description="the whole name of a series, such as shop_answers_total")
+    status_label: str | None = Field(default=None, description="its label that holds the status, such as status")
+    labels: dict[str, str] = Field(default={}, description="count only the series of the counter with these labels")
+    log_service: str | None = Field(default=None, description="the service whose log shows each request and its status")
+    log_file: RelativePath | None = Field(default=None, description="or the file of such a log on this machine")
+
+
 class Monitoring(Model):
     """What watches the service."""
 
     prometheus_url: WebAddress | None = None
     prometheus_job: str | None = Field(default=None, description="the job that scrapes the service")
     prometheus_series: str = Field(default="http_requests_total", description="a series that it collects")
+    requests: RequestCounting = RequestCounting()
     grafana_url: WebAddress | None = None
     tracked_services: tuple[str, ...] = Field(default=("backend",), description="whose errors are tracked")
     tracker: Annotated[BugsinkTracker | SentryTracker, Field(discriminator="kind")] | None = None

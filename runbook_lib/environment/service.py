@@ -44,7 +44,7 @@ class Web(Model):
     version_key: str = "version"
     docs_path: str = "/api/docs"
     openapi_path: str = "/api/openapi.json"
-    metrics_path: str = "/monitoring/metrics"
+    metrics_path: str = Field(default="/monitoring/metrics", description="empty where the application has no metrics")
     page_contains: str = Field(default="", description="text that the front page must contain")
 
     def address(self, path: str) -> str:

@@ -19,7 +19,9 @@ def production_urls(env: Environment, release: Release) -> Finding:
     Unanswerable
         The project's documents cannot be read, or the folder cannot be written to.
     """
-    own = documents.own_addresses(env) | {"Metrics": env.web.address(env.web.metrics_path)}
+    own = dict(documents.own_addresses(env))
+    if env.web.metrics_path:
+        own["Metrics"] = env.web.address(env.web.metrics_path)
     if env.web.http_url:
         own["Plain HTTP, which redirects"] = env.web.http_url
     declared = env.documentation

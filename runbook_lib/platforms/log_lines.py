@@ -15,6 +15,8 @@ EPOCH: Final = re.compile(r'"ts":\s?(\d{9,}(?:\.\d+)?)')
 """Caddy's JSON lines: seconds since 1970."""
 REDIS: Final = re.compile(r"\b(\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d\d:\d\d:\d\d)")
 """Redis and Valkey, in local time."""
+COMMON: Final = re.compile(r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]")
+"""The Common Log Format, of nginx, Apache and others."""
 HEAD: Final = 200
 """Characters of a line within which its time stands."""
 
@@ -29,6 +31,8 @@ def moment(line: str) -> datetime | None:
             zone = found["zone"] or ""
             offset = "+00:00" if zone in ("Z", "UTC", "GMT") else zone
             return datetime.fromisoformat(found["moment"].replace(",", ".") + offset).astimezone(UTC)
+        if found := COMMON.search(head):
+            return datetime.strptime(found[1], "%d/%b/%Y:%H:%M:%S %z").astimezone(UTC)
         if found := REDIS.search(head):
             return datetime.strptime(found[1], "%d %b %Y %H:%M:%S").astimezone(UTC)
     except ValueError:
