@@ -1,85 +1,186 @@
-"""Security headers of the front page: the value judged, not only the presence."""
+"""Security headers of every declared address and of errors: the value judged, not only the presence."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from runbook_lib.checks import http
+from runbook_lib.checks import header_answers, http
 from runbook_lib.checks.content_security_policy import framed_by_others, parse_policies, weaknesses
+from runbook_lib.checks.http import Answer, Examination
 from runbook_lib.environment import Environment, Request
 from runbook_lib.errors import Unanswerable
-from runbook_lib.step import Finding, check
+from runbook_lib.step import Finding, Table, check
+
+DOCUMENTS: Final = frozenset({"", "text/html", "application/xhtml+xml", "image/svg+xml"})
+"""Media types that browsers render, and run the scripts of; without one they guess."""
+GOOD: Final = "yes"
+NOT_JUDGED: Final = "not judged"
 
 STRICT_REFERRERS: Final = ("no-referrer", "same-origin", "strict-origin", "strict-origin-when-cross-origin")
 REFERRERS: Final = (*STRICT_REFERRERS, "no-referrer-when-downgrade", "origin", "origin-when-cross-origin", "unsafe-url")
 
 
-def _values(env: Environment, name: str) -> list[str]:
-    """Every value that the front page gives for a header. Raises Unanswerable where there is no front page."""
-    page = http.examine(env, Request(path=env.browser.path))
-    if page.answer is None or page.problems:
+def _values(answer: Answer, header: str) -> list[str]:
+    return [value.strip() for value in answer.headers.get_list(header)]
+
+
+def _parts(answer: Answer, header: str) -> list[str]:
+    """The values of a header that is a list, in lower case."""
+    return [part.strip().lower() for value in _values(answer, header) for part in value.split(",")]
+
+
+def _has_content(answer: Answer) -> bool:
+    """Redirects have none that a browser would show, sniff or frame."""
+    return not 300 <= answer.status < 400
+
+
+def _is_document(answer: Answer) -> bool:
+    return _has_content(answer) and answer.kind in DOCUMENTS
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one header is judged.
+
+    Parameters
+    ----------
+    fault:
+        What is wrong with an answer's header; empty where nothing is.
+    applies:
+        Which answers need the header at all; the front page always does.
+    """
+
+    header: str
+    fault: Callable[[Answer], str]
+    expected: str
+    remedy: str
+    applies: Callable[[Answer], bool] = _has_content
+
+    def row(self, seen: Examination, *, always: bool) -> tuple[str, int | None, str, str]:
+        """The request, the status, the header, and what is wrong with it or why it was not judged."""
+        if seen.answer is None:
+            return seen.request.title, None, "", f"not seen: {seen.observed}"
+        judged = always or self.applies(seen.answer)
+        verdict = self.fault(seen.answer) or GOOD if judged else NOT_JUDGED
+        return seen.request.title, seen.answer.status, ", ".join(_values(seen.answer, self.header)), verdict
+
+
+def _judge(env: Environment, rule: Rule) -> Finding:
+    """One finding over the answers of :mod:`header_answers`.
+
+    Raises
+    ------
+    Unanswerable
+        The front page is not up; or nothing is wrong with what was seen, but an address was not seen, or no error.
+    """
+    seen = header_answers.collect(env)
+    rows = tuple(rule.row(one, always=one is seen[0]) for one in seen)
+    answered = [row for row in rows if row[1] is not None and row[3] != NOT_JUDGED]
+    wrong = {title: f"{value or 'none'}: {verdict}" for title, _, value, verdict in answered if verdict != GOOD}
+    alike: dict[str, list[str]] = {}
+    for title, _, value, _ in answered:
+        alike.setdefault(value, []).append(title)
+    finding = Finding(
+        ok=not wrong,
+        observed=wrong or alike,
+        expected=rule.expected,
+        remedy=f"{rule.remedy}; with every answer, errors too (nginx: 'always', again in each location that adds any)",
+        tables=(Table(("answer", "status", rule.header, "as expected"), rows),),
+    )
+    if finding.ok:
+        _require_seen(env, seen, finding)
+    return finding
+
+
+def _require_seen(env: Environment, seen: Sequence[Examination], finding: Finding) -> None:
+    silent = [one for one in seen if one.answer is None]
+    if silent:
         raise Unanswerable(
-            f"the front page could not be looked at: {page.observed}", remedy="bring the front page up first (S.3)"
+            f"{silent[0].request.title} was not seen: {silent[0].observed}",
+            remedy="see that it is answered (8.3), and run the item again",
+            seen=finding,
         )
-    return [value.strip() for value in page.answer.headers.get_list(name)]
+    if not any(one.answer and one.answer.status >= 400 for one in seen):
+        raise Unanswerable(
+            "every address was answered without an error, so that no error's headers were seen",
+            remedy=f"add a path that is answered with 4xx to security.header_paths in {env.name}.toml",
+            seen=finding,
+        )
 
 
 @check("A content security policy is set, without inline scripts and wildcards")
 def content_security_policy(env: Environment) -> Finding:
-    """12.2.1: judged by :mod:`content_security_policy`; several policies apply together."""
-    policies = parse_policies(_values(env, "content-security-policy"))
-    problems = weaknesses(policies)
-    return Finding(
-        ok=not problems,
-        observed=problems or policies,
-        expected="script-src or default-src without 'unsafe-inline', 'unsafe-eval' and wildcards, no plug-ins from "
-        "anywhere, and base-uri where scripts are trusted by nonces",
-        remedy="let the edge send such a Content-Security-Policy; nonces or hashes allow single inline scripts",
-    )
+    """12.2.1: each document's, judged by :mod:`content_security_policy`; several policies apply together.
 
-
-def _one_of(env: Environment, name: str, allowed: tuple[str, ...]) -> Finding:
-    """Every value given for a header is one of those allowed, and at least one is given."""
-    values = _values(env, name)
-    given = {part.strip().lower() for value in values for part in value.split(",")}
-    return Finding(
-        ok=bool(given) and given <= set(allowed),
-        observed=", ".join(values) or f"no {name}",
-        expected=" or ".join(allowed),
-        remedy=f"let the edge send {name}: {allowed[0]}, once",
+    Answers that browsers do not render, such as JSON, need none.
+    """
+    return _judge(
+        env,
+        Rule(
+            "Content-Security-Policy",
+            lambda answer: "; ".join(weaknesses(parse_policies(_values(answer, "content-security-policy")))),
+            applies=_is_document,
+            expected="script-src or default-src without 'unsafe-inline', 'unsafe-eval' and wildcards, no plug-ins from "
+            "anywhere, and base-uri where scripts are trusted by nonces",
+            remedy="let the edge send such a Content-Security-Policy; nonces or hashes allow single inline scripts",
+        ),
     )
 
 
 @check("X-Frame-Options keeps other sites from framing the page")
 def frame_options(env: Environment) -> Finding:
     """12.2.2: ``DENY`` or ``SAMEORIGIN``; differing values fail, and so does a frame-ancestors that overrides it."""
-    finding = _one_of(env, "X-Frame-Options", ("deny", "sameorigin"))
-    contradicts = len({part.strip().lower() for part in str(finding.observed).split(",")}) > 1
-    overridden = framed_by_others(parse_policies(_values(env, "content-security-policy")))
-    observed = f"{finding.observed}; {overridden}" if overridden else finding.observed
-    return Finding(finding.ok and not contradicts and not overridden, observed, "DENY or SAMEORIGIN", finding.remedy)
+
+    def fault(answer: Answer) -> str:
+        if set(_parts(answer, "x-frame-options")) not in ({"deny"}, {"sameorigin"}):
+            return "neither DENY nor SAMEORIGIN, once"
+        return framed_by_others(parse_policies(_values(answer, "content-security-policy")))
+
+    return _judge(
+        env,
+        Rule(
+            "X-Frame-Options",
+            fault,
+            expected="DENY or SAMEORIGIN",
+            remedy="let the edge send X-Frame-Options: deny, once",
+        ),
+    )
 
 
 @check("X-Content-Type-Options is nosniff")
 def content_type_options(env: Environment) -> Finding:
     """12.2.3: ``nosniff``."""
-    return _one_of(env, "X-Content-Type-Options", ("nosniff",))
+    return _judge(
+        env,
+        Rule(
+            "X-Content-Type-Options",
+            lambda answer: "" if set(_parts(answer, "x-content-type-options")) == {"nosniff"} else "not nosniff",
+            expected="nosniff",
+            remedy="let the edge send X-Content-Type-Options: nosniff, once",
+        ),
+    )
 
 
 @check("Referrer-Policy tells other sites no path")
 def referrer_policy(env: Environment) -> Finding:
     """12.2.4: of a list the last value that browsers know counts, and it must be a strict one."""
-    values = _values(env, "Referrer-Policy")
-    known = [part.strip().lower() for value in values for part in value.split(",")]
-    effective = next((policy for policy in reversed(known) if policy in REFERRERS), None)
-    return Finding(
-        ok=effective in STRICT_REFERRERS,
-        observed=", ".join(values) or "no Referrer-Policy",
-        expected=" or ".join(STRICT_REFERRERS),
-        remedy="let the edge send Referrer-Policy: strict-origin-when-cross-origin",
+
+    def fault(answer: Answer) -> str:
+        known = [part for part in _parts(answer, "referrer-policy") if part in REFERRERS]
+        return "" if known and known[-1] in STRICT_REFERRERS else "no strict policy"
+
+    return _judge(
+        env,
+        Rule(
+            "Referrer-Policy",
+            fault,
+            expected=" or ".join(STRICT_REFERRERS),
+            remedy="let the edge send Referrer-Policy: strict-origin-when-cross-origin",
+        ),
     )
 
 
@@ -100,7 +201,7 @@ def parse_transport_policy(value: str) -> TransportPolicy | None:
             return None
         if name:
             directives[name.lower()] = given
-    seconds = re.fullmatch(r'"?([0-9]+)"?', directives.get("max-age", ""))
+    seconds = re.fullmatch(r'"?([0-9]{1,18})"?', directives.get("max-age", ""))
     return TransportPolicy(int(seconds[1]), "includesubdomains" in directives) if seconds else None
 
 
@@ -114,21 +215,27 @@ def hsts_seconds(env: Environment) -> int | None:
 
 @check("HSTS keeps browsers on https")
 def strict_transport_security(env: Environment) -> Finding:
-    """12.1.2: for ``security.hsts_seconds`` or longer, subdomains included; of several headers the first counts.
-
-    Raises
-    ------
-    Unanswerable
-        There is no front page to look at.
-    """
-    values = _values(env, "strict-transport-security")
-    policy = parse_transport_policy(values[0]) if values else None
+    """12.1.2: for ``security.hsts_seconds`` or longer, subdomains included; of several headers the first counts."""
+    least = env.security.hsts_seconds
     https = env.web.url.startswith("https://")
-    return Finding(
-        ok=https and policy is not None and policy.seconds >= env.security.hsts_seconds and policy.subdomains,
-        observed=(", ".join(values) or "no Strict-Transport-Security") + ("" if https else "; web.url is not https"),
-        expected=f"over https: max-age={env.security.hsts_seconds} or more; includeSubDomains",
-        remedy=f"let the edge send Strict-Transport-Security: max-age={env.security.hsts_seconds}; includeSubDomains",
+
+    def fault(answer: Answer) -> str:
+        policy = parse_transport_policy(next(iter(_values(answer, "strict-transport-security")), ""))
+        if not https:
+            return "web.url is not https"
+        if policy is None:
+            return "no policy that browsers take"
+        return "" if policy.seconds >= least and policy.subdomains else "too short, or without subdomains"
+
+    return _judge(
+        env,
+        Rule(
+            "Strict-Transport-Security",
+            fault,
+            applies=lambda answer: True,
+            expected=f"over https: max-age={least} or more; includeSubDomains",
+            remedy=f"let the edge send Strict-Transport-Security: max-age={least}; includeSubDomains",
+        ),
     )
 
 

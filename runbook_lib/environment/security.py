@@ -41,6 +41,9 @@ class Security(Model):
     scanned_ports: tuple[PortRange, ...] = Field(default=((1, 1024),), description="inclusive ranges")
     private_ports: dict[str, Port] = Field(default={"PostgreSQL": 5432, "Redis": 6379})
     admin_paths: tuple[str, ...] = ("/admin",)
+    header_paths: tuple[str, ...] = Field(
+        default=(), description="paths below web.url whose headers are judged, beside all that are declared elsewhere"
+    )
     hsts_seconds: int = 31_536_000
     minimum_grade: Literal["A+", "A", "A-", "B", "C", "D", "E", "F"] = Field(
         default="A+", description="of SSL Labs' rating guide"

@@ -165,7 +165,7 @@ def at(tmp_path: Any) -> Callable[..., Environment]:
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """Start a Debian package's server on a free port of loopback, once it is ready; gives its URL.
 
-    Its arguments take ``{port}`` and ``{folder}``, a folder of its own that holds the given files.
+    Its arguments take ``{port}`` and ``{folder}``, a folder of its own that holds the given files; they take the port.
     """
     running: list[subprocess.Popen[bytes]] = []
 
@@ -178,7 +178,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., s
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
         for name, text in files.items():
-            (folder / name).write_text(text)
+            (folder / name).write_text(text.replace("{port}", str(port)))
         words = [argument.format(port=port, folder=folder) for argument in arguments]
         log = folder / "log"
         with log.open("wb") as output:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 
 import pytest
 import trustme
@@ -11,9 +12,20 @@ from runbook_lib.checks import headers
 from runbook_lib.errors import Unanswerable
 
 
+class Everywhere(dict):
+    """Routes of an edge that sends the same headers with its page and, unless `errors` differ, with its errors."""
+
+    def __init__(self, reply, sent, errors=None, **others):
+        super().__init__({"/": reply("<html>", headers=sent), **others})
+        self.error = reply({"detail": "Not Found"}, 404, sent if errors is None else errors)
+
+    def get(self, path, default=None):
+        return super().get(path, self.error)
+
+
 def run(check, serve, at, reply, **sent):
     values = {name.replace("_", "-"): value for name, value in sent.items()}
-    return check(at(serve({"/": reply("<html>", headers=values)}).url)).run()
+    return check(at(serve(Everywhere(reply, values)).url)).run()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +137,7 @@ def over_tls(serve, reply, at, tmp_path):
     authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA).configure_cert(context)
 
     def start(value, http_url=None):
-        running = serve({"/": reply("<html>", headers={"Strict-Transport-Security": value} if value else {})}, context)
+        running = serve(Everywhere(reply, {"Strict-Transport-Security": value} if value else {}), context)
         return at("", web={"url": running.url, "certificate_authority": "authority.pem", "http_url": http_url})
 
     return start
@@ -150,7 +162,7 @@ def test_hsts_over_plain_http_is_ignored_by_browsers(serve, at, reply):
     sent = {"Strict_Transport_Security": "max-age=31536000; includeSubDomains"}
     finding = run(headers.strict_transport_security, serve, at, reply, **sent)
     assert not finding.ok
-    assert "not https" in finding.observed
+    assert "not https" in str(finding.observed)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +239,7 @@ SOUND = {
 @pytest.mark.parametrize("missing", ALL, ids=lambda check: check.__name__)
 def test_one_missing_header_fails_exactly_its_check(serve, at, reply, missing):
     sent = dict(header for check, header in SOUND.items() if check is not missing)
-    env = at(serve({"/": reply("<html>", headers=sent)}).url)
+    env = at(serve(Everywhere(reply, sent)).url)
     assert [check for check in ALL if not check(env).run().ok] == [missing]
 
 
@@ -235,3 +247,154 @@ def test_one_missing_header_fails_exactly_its_check(serve, at, reply, missing):
 def test_the_headers_of_an_error_page_prove_nothing(serve, at, check):
     with pytest.raises(Unanswerable, match="front page"):
         check(at(serve({}).url)).run()
+
+
+HEADERS = dict(SOUND.values())
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("path", ["/api/providers/", "/health", "/api/docs", "/static/app.js", "/admin"])
+def test_each_declared_address_is_judged(serve, at, reply, check, path):
+    bare = reply("<p>bare", headers={})
+    env = at(
+        serve(Everywhere(reply, HEADERS, **{path: bare})).url,
+        security={"public_address": "127.0.0.1", "header_paths": ["/static/app.js"]},
+    )
+    finding = check(env).run()
+    assert not finding.ok
+    assert list(finding.observed) == [f"GET {path}"]
+
+
+@pytest.mark.parametrize("check", ALL[1:], ids=lambda check: check.__name__)
+def test_errors_are_judged(serve, at, reply, check):
+    pages = {path: reply({}, headers=HEADERS) for path in ("/api/providers/", "/health", "/api/docs")}
+    finding = check(at(serve(Everywhere(reply, HEADERS, {}, **pages)).url)).run()
+    assert not finding.ok
+    assert {"GET /(unknown)", "GET /api/(unknown)"} <= set(finding.observed)
+
+
+def test_only_documents_need_a_content_security_policy(serve, at, reply):
+    page = reply("<html>", headers=HEADERS)
+    answers = {"/": page, "/api/providers/": reply([]), "/health": reply({}), "/api/docs": page}
+    finding = headers.content_security_policy(at(serve(Everywhere(reply, {}, {}, **answers)).url)).run()
+    assert finding.ok
+    (row,) = [row for row in finding.tables[0].rows if row[0] == "GET /health"]
+    assert row[3] == "not judged"
+    untyped = reply("<html>", headers={"Content-Type": ""})
+    assert (
+        not headers.content_security_policy(
+            at(serve(Everywhere(reply, {}, {}, **answers | {"/api/docs": untyped})).url)
+        )
+        .run()
+        .ok
+    )
+
+
+def test_a_redirect_needs_nothing_but_hsts(serve, at, reply):
+    moved = reply("", 308, {"Location": "/docs/"})
+    env = at(serve(Everywhere(reply, HEADERS, **{"/api/docs": moved})).url)
+    assert all(check(env).run().ok for check in ALL)
+
+
+def test_without_an_error_nothing_is_known_of_errors(serve, at, reply):
+    class Fallback(Everywhere):
+        def get(self, path, default=None):
+            return self["/"]
+
+    env = at(serve(Fallback(reply, HEADERS)).url)
+    with pytest.raises(Unanswerable, match="without an error") as raised:
+        headers.frame_options(env).run()
+    assert raised.value.seen.ok
+    assert "security.header_paths" in raised.value.remedy
+
+
+def test_an_address_that_is_silent_was_not_seen(serve, at, reply):
+    def slow(asked):
+        time.sleep(1.0)
+        return reply({}, headers=HEADERS)
+
+    env = at(serve(Everywhere(reply, HEADERS, **{"/health": slow})).url, limits={"request": 0.5})
+    with pytest.raises(Unanswerable, match="GET /health was not seen"):
+        headers.frame_options(env).run()
+    bare = at(serve(Everywhere(reply, HEADERS, {}, **{"/health": slow})).url, limits={"request": 0.5})
+    finding = headers.frame_options(bare).run()
+    assert not finding.ok
+    assert any(row[3].startswith("not seen") for row in finding.tables[0].rows)
+
+
+NGINX = """
+daemon off;
+master_process off;
+user root;
+pid nginx.pid;
+events {}
+http {
+    access_log off;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+    default_type text/html;
+    server {
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate certificate.pem;
+        ssl_certificate_key key.pem;
+        error_page 497 =200 /;
+        add_header Strict-Transport-Security "max-age=31536000; includeSubDomains" ALWAYS;
+        add_header X-Content-Type-Options nosniff ALWAYS;
+        add_header X-Frame-Options DENY ALWAYS;
+        add_header Referrer-Policy no-referrer ALWAYS;
+        add_header Content-Security-Policy "default-src 'self'" ALWAYS;
+        location = / { return 200 "<html>"; }
+        location = /api/providers/ { API return 200 "[]"; default_type application/json; }
+        location /api/ { return 404; }
+        location / { return 404; }
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def nginx(daemon, tmp_path_factory):
+    """Start an nginx whose `api` directives stand in the API's location; `always` as in its add_header."""
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    leaf = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA)
+    trusted = tmp_path_factory.mktemp("authority") / "authority.pem"
+    authority.cert_pem.write_to_path(trusted)
+
+    def start(*, api="", always="always"):
+        files = {
+            "nginx.conf": NGINX.replace("API", api).replace("ALWAYS", always),
+            "certificate.pem": leaf.cert_chain_pems[0].bytes().decode(),
+            "key.pem": leaf.private_key_pem.bytes().decode(),
+        }
+        url = daemon("nginx", "-p", "{folder}", "-e", "stderr", "-c", "nginx.conf", ready="/", files=files)
+        return {"url": url.replace("http:", "https:"), "certificate_authority": str(trusted)}
+
+    return start
+
+
+FIVE = (*ALL, headers.strict_transport_security)
+
+
+def test_nginx_that_sends_its_headers_everywhere(nginx, at):
+    env = at("", web=nginx())
+    for check in FIVE:
+        finding = check(env).run()
+        assert finding.ok, finding.observed
+
+
+def test_nginx_drops_its_headers_in_a_location_that_adds_one(nginx, at):
+    env = at("", web=nginx(api="add_header Cache-Control no-store;"))
+    for check in FIVE[1:]:
+        finding = check(env).run()
+        assert not finding.ok
+        assert list(finding.observed) == ["GET /api/providers/"]
+    assert headers.content_security_policy(env).run().ok
+
+
+def test_nginx_drops_its_headers_on_errors_without_always(nginx, at):
+    env = at("", web=nginx(always=""))
+    for check in FIVE:
+        finding = check(env).run()
+        assert not finding.ok
+        assert {"GET /(unknown)", "GET /api/(unknown)"} <= set(finding.observed)
+        assert "front page" not in finding.observed
