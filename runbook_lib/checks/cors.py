@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from runbook_lib import platforms
 from runbook_lib.checks import dotenv, http, staging
+from runbook_lib.checks.origins import OPAQUE, origin_problem, serialize_origin
 from runbook_lib.environment import Environment, Request
 from runbook_lib.errors import Unanswerable, Waiting
 from runbook_lib.step import Finding, Table, check
@@ -130,8 +132,22 @@ def foreign(origins: tuple[str, ...]) -> tuple[str, ...]:
 
     A service that compares by prefix, or by an unanchored pattern, takes the last ones for its own.
     """
-    lookalikes = (f"{origin}.{FOREIGN.removeprefix('https://')}" for origin in origins if "*" not in origin)
-    return tuple(dict.fromkeys((FOREIGN, "null", *lookalikes)))
+    lookalikes = (_lookalike(origin) for origin in origins if not origin_problem(origin))
+    return tuple(dict.fromkeys((FOREIGN, OPAQUE, *lookalikes)))
+
+
+def _lookalike(origin: str) -> str:
+    """A foreign host that begins as the one in `origin` does, at the same port."""
+    parts = urlsplit(origin)
+    return f"{parts.scheme}://{parts.hostname}.{urlsplit(FOREIGN).hostname}" + (f":{parts.port}" if parts.port else "")
+
+
+def _as_sent(origin: str) -> str:
+    """`origin` as a browser sends it, as it stands where none would send anything like it."""
+    try:
+        return serialize_origin(origin)
+    except ValueError:
+        return origin
 
 
 @check("Browsers may not call {env} from foreign origins")
@@ -167,7 +183,7 @@ def foreign_origins_refused(env: Environment) -> Finding:
 
 @check("Browsers may call {env} from its declared origins")
 def declared_origins_allowed(env: Environment) -> Finding:
-    """5.4.2: a preflight from each origin in the .env file is answered with 2xx and that origin.
+    """5.4.2: a preflight from each origin in the .env file, as a browser sends it, is answered with 2xx and with it.
 
     Raises
     ------
@@ -177,7 +193,7 @@ def declared_origins_allowed(env: Environment) -> Finding:
         No service runs with the present settings yet.
     """
     asked = whom_to_ask(env)
-    replies = [preflight(asked.env, origin) for origin in declared(asked.env)]
+    replies = [preflight(asked.env, _as_sent(origin)) for origin in declared(asked.env)]
     refused = [reply for reply in replies if not (200 <= reply.status < 300 and reply.allowed == reply.origin)]
     return Finding(
         ok=not refused,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from runbook_lib.checks.origins import OPAQUE, origin_problem
 from runbook_lib.environment import Environment
 from runbook_lib.errors import Unanswerable
 from runbook_lib.step import Finding, Table, check
@@ -102,10 +103,10 @@ def weakness(value: str | None, random_bytes: int) -> str:
 def origins(value: str) -> tuple[str, ...]:
     """The origins in a CORS setting: a JSON list, or a list with commas between. Raises ValueError for neither."""
     text = value.strip()
-    parts = json.loads(text) if text.startswith("[") else text.split(",")
+    parts = json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",")]
     if not all(isinstance(part, str) for part in parts):
         raise ValueError("the JSON list holds something else than strings")
-    return tuple(part.strip() for part in parts if part.strip())
+    return tuple(part for part in parts if part.strip())
 
 
 def origin_fault(origin: str, domains: Sequence[str]) -> str:
@@ -123,7 +124,7 @@ def origin_fault(origin: str, domains: Sequence[str]) -> str:
         return "is not https"
     if not any(host == domain.lower() or host.endswith(f".{domain.lower()}") for domain in domains):
         return "is outside the environment's domains"
-    return "" if f"{parts.scheme}://{parts.netloc}".lower() == origin.lower() and "@" not in origin else "is no origin"
+    return origin_problem(origin)
 
 
 def url_faults(value: str | None, schemes: Sequence[str]) -> list[str]:
@@ -287,20 +288,23 @@ def redis_url(env: Environment, name: str = "REDIS_URL") -> Finding:
 
 @check("CORS_ORIGINS holds no wildcard")
 def cors_without_wildcard(env: Environment, name: str = "CORS_ORIGINS") -> Finding:
-    """5.4.1: no origin in the .env file stands for others, neither as ``*`` nor as a part of one."""
+    """5.4.1: no origin in the .env file stands for others, as ``*``, as a part of one, or as ``null``."""
     return _origins_finding(
-        env, name, lambda origin: "is a wildcard" if "*" in origin else "", expected="origins without *"
+        env,
+        name,
+        lambda origin: "stands for others" if "*" in origin or origin.strip().lower() == OPAQUE else "",
+        expected="origins without *, and not null",
     )
 
 
 @check("CORS_ORIGINS lists production's domains only")
 def cors_origins(env: Environment, name: str = "CORS_ORIGINS") -> Finding:
-    """Every origin is https and within the environment's domains; no wildcard, not this machine."""
+    """Every origin is https, within the environment's domains, and written as browsers send it; not this machine."""
     return _origins_finding(
         env,
         name,
         lambda origin: origin_fault(origin, env.domains),
-        expected=f"https origins within {', '.join(env.domains)}",
+        expected=f"https origins, as browsers send them, within {', '.join(env.domains)}",
     )
 
 

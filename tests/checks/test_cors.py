@@ -93,6 +93,19 @@ def test_a_declared_origin_that_is_refused(service):
     assert cors.foreign_origins_refused(env).run().ok
 
 
+@pytest.mark.parametrize("written", [f"{OWN}:443", f"{OWN}/", "https://TWIGA.example"])
+def test_a_preflight_carries_the_origin_as_a_browser_sends_it(service, written):
+    """A service that compares texts refuses every browser here, and one that normalizes them lets it in."""
+    finding = cors.declared_origins_allowed(service(only(written), origins=written)).run()
+    assert not finding.ok
+    assert finding.observed["refused"] == [f"{OWN}: 200, no origin allowed"]
+    assert cors.declared_origins_allowed(service(only(OWN), origins=written)).run().ok
+
+
+def test_a_lookalike_keeps_the_port_where_browsers_have_it():
+    assert "https://twiga.example.foreign-origin.example:8443" in cors.foreign((f"{OWN}:8443",))
+
+
 def test_a_preflight_that_fails_is_a_refusal(service):
     assert not cors.declared_origins_allowed(service(only(OWN), status=405)).run().ok
 
@@ -143,7 +156,15 @@ def test_nobody_answers(service, monkeypatch):
 
 @pytest.mark.parametrize(
     ("origins", "ok"),
-    [(OWN, True), (f'["{OWN}"]', True), ("*", False), ("https://*.twiga.example", False), ("", False), ("[", False)],
+    [
+        (OWN, True),
+        (f'["{OWN}"]', True),
+        ("*", False),
+        ("null", False),
+        ("https://*.twiga.example", False),
+        ("", False),
+        ("[", False),
+    ],
 )
 def test_a_wildcard_in_the_configuration(service, origins, ok):
     assert dotenv.cors_without_wildcard(service(only(OWN), origins=origins)).run().ok is ok
